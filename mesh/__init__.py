@@ -1,0 +1,1 @@
+"""Train one neural network on whatever machines are to hand."""

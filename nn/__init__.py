@@ -1,0 +1,1 @@
+"""Neural networks over `tensor`: layers, losses, optimizers, models and data."""

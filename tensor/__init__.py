@@ -1,0 +1,1 @@
+"""N-dimensional arrays on any OpenCL device, or on NumPy where there is none."""
