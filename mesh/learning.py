@@ -1,8 +1,9 @@
 """How a thin peer becomes full while it computes: an exact state as of some step, and every UPDATE since.
 
 It asks one full member, its sponsor, for a snapshot, part by part, and keeps the UPDATEs that it is sent meanwhile. With the
-snapshot complete it replays them, and once it has caught up it asks for a view in which it is full. Whatever goes wrong on
-the way, the sponsor's death or an UPDATE that never came, it begins again with a fresh snapshot of another member.
+snapshot complete it replays them, and once it has caught up with its own 8-bit weights it goes on from the exact ones, in step
+with the full members; then it asks for a view in which it is one of them. Whatever goes wrong on the way, the sponsor's
+death or an UPDATE that never came, it begins again with a fresh snapshot of another member.
 """
 
 from collections import defaultdict

@@ -179,7 +179,7 @@ class Process:
     def crash(self) -> None:
         """End at once. Every other process sees its connection break a little later."""
         self.crashed = True
-        for process in set(self.network.processes.values()) - {self}:
+        for process in dict.fromkeys(self.network.processes.values()):
             self.network.after(self.network.random.uniform(0.001, 0.05), lambda process=process: process.on_broken(self.id))  # type: ignore[misc]  # a default binds the loop variable
 
     def on_broken(self, peer: str) -> None:

@@ -45,12 +45,14 @@ Outgoing = list[tuple[str, Message]]
 class Progress:
     """What a peer has done: its last applied step, the buckets it holds of the next, the last step it began to compute.
 
-    It is `settled` when it works in the latest view that it knows of, and not still in the one before.
+    A thin peer's `applied` is the step of its 8-bit weights, −1 as long as it has none. A peer is `exact` when it holds the exact state, and `settled` when it works in the latest view that it knows of, and not still
+    in the one before.
     """
 
     applied: int
     held: tuple[int, ...]
     begun: int
+    exact: bool
     settled: bool
 
 
@@ -97,8 +99,8 @@ class Membership:
 
     @property
     def votes(self) -> bool:
-        """Whether this peer is a full member of the latest view."""
-        return self.me in self.view.servers
+        """Whether this peer is a full member of the latest view, and has what that takes."""
+        return self.me in self.view.servers and self._progress().exact
 
     @property
     def steward(self) -> str | None:
@@ -111,6 +113,11 @@ class Membership:
         voters = self.view.servers
         silent = [peer for peer in voters if peer in self.suspects - self.dead]
         return tuple(silent) if silent and not self._is_quorum(set(voters) - self.suspects) else ()
+
+    @property
+    def is_widowed(self) -> bool:
+        """Whether every full member is proved dead."""
+        return set(self.view.servers) <= self.dead
 
     def may_push(self, step: int) -> bool:
         """Whether no promise of this peer forbids it to push for `step` in the present view."""
@@ -200,7 +207,7 @@ class Membership:
     def _take_over(self, now: float) -> Outgoing:
         """The first living thin member goes on alone when every full one is proved dead."""
         thin = [peer for peer in self.view.thin if peer not in self.dead]
-        if not set(self.view.servers) <= self.dead or thin[:1] != [self.me]:
+        if not self.is_widowed or thin[:1] != [self.me] or self._progress().applied < 0:
             self._widowed_since = None
             return []
         self._widowed_since = now if self._widowed_since is None else self._widowed_since
@@ -352,4 +359,5 @@ class Membership:
         self.view = view
         self.suspects &= present
         self.leaving &= present
-        self.ready = {p: member for p, member in self.ready.items() if view.member(p) != member and p not in gone}
+        kept = self.ready if view.planned else {}  # after a fault, who still wants in says so again
+        self.ready = {p: member for p, member in kept.items() if view.member(p) != member and p not in gone}

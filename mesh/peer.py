@@ -48,7 +48,7 @@ class Peer:
         self.me = me
         self.plan = plan
         self.ended: str | None = None  # "finished", "left", "excluded" or "diverged"
-        self.final = view.step - 1
+        self.final = max(view.step - 1 if me.full else view.step - 2, 0)
         self.applied = view.step - 1 if me.full else view.step - 2
         self.speeds: dict[str, float] = {}
         self.loss = float("nan")
@@ -58,13 +58,15 @@ class Peer:
         self._exchange = Exchange()
         self._membership = Membership(me.id, view, self._progress, plan.bucket_count, plan.batch)
         self._liveness = Liveness()
+        self._exact = me.full
+        self._shadow_step = -1  # the step of a thin peer's 8-bit weights
         self._learning: Learning | None = None
         self._upcoming: list[View] = []
         self._future: list[tuple[str, Message]] = []
         self._inbox: list[tuple[str, Message]] = []
         self._snapshots: dict[str, SnapshotReady] = {}
         self._digests: dict[int, int] = {}  # of this peer's weights, or as told by a full one
-        self._facts: dict[int, tuple[int, float]] = {}  # step: samples and loss, until the step is final
+        self._facts: dict[int, tuple[int, float]] = {}  # step: samples and loss
         self._measured: dict[int, Measured] = {}
         self._served: Counter[int] = Counter()
         self._why: dict[str, str] = {}
@@ -93,8 +95,10 @@ class Peer:
 
     def on_disconnected(self, peer: str, now: float) -> None:
         """The connection to `peer` broke: suspicious at once."""
+        if self.ended:
+            return
         member = self._membership.view.member(peer)
-        if member is not None and not self.ended:
+        if member is not None:
             self._why.setdefault(peer, "its connection broke")
             self._suspect(peer, dead=False)
             self._host.probe(member)
@@ -109,6 +113,8 @@ class Peer:
 
     def on_tick(self, now: float) -> None:
         """Time passes: to be called some ten times a second."""
+        if self.ended:
+            return
         for peer in self._liveness.silent(now):
             if peer not in self._membership.suspects:
                 self._why[peer] = f"silent for {self._liveness.limit_s(peer):.0f} s"
@@ -123,6 +129,9 @@ class Peer:
             self._tell_suspicions()
         self._share_speeds(now)
         self._post(self._membership.tick(now))
+        if self._membership.is_widowed and not self._exact and self._shadow_step < 0:
+            self._go("excluded")  # nothing came from them before they died: another thin peer may have more
+            return
         self._learn(now)
         self._ask_again(now)
         self._report_waiting()
@@ -186,6 +195,7 @@ class Peer:
                 self._on_state_want(source, message)
             case State() if self._learning:
                 self._learning.add_state(source, message, now)
+                self._become_exact()
             case Evaluated(step, accuracy, loss):
                 self._host.emit(events.Evaluated(step, accuracy, loss, source))
             case _:
@@ -206,7 +216,7 @@ class Peer:
                 self._merge(step, message.bucket)
             case Update():
                 self._on_update(message, now)
-            case Weights(step=step) if not self._is_full and step > self.applied:
+            case Weights(step=step) if not self._exact and step > self.applied:
                 self._exchange.weights[step].setdefault(message.bucket, message)
                 self._digests[step] = message.digest
                 if step > self.view.step - 1:
@@ -220,7 +230,10 @@ class Peer:
 
     def _progress(self) -> Progress:
         step = self.applied + 1
-        return Progress(self.applied, self._exchange.held(step), self._begun, self.view.number == self.latest.number)
+        settled = self.view.number == self.latest.number
+        if not self._exact:
+            return Progress(self._shadow_step, (), self._begun, False, settled)
+        return Progress(self.applied, self._exchange.held(step), self._begun, self._exact, settled)
 
     def _advance(self, now: float) -> bool:
         """Do the next thing that is possible; whether there was one."""
@@ -229,8 +242,8 @@ class Peer:
             self._set_view(self.view, self._upcoming.pop(0), now)
             return True
         step = self.applied + 1
-        held = self._exchange.updates if self._is_full else self._exchange.weights
-        if len(held.get(step, ())) == self.plan.bucket_count(step) and not (self._is_full and self.plan.is_closing(step)):
+        held = self._exchange.updates if self._exact else self._exchange.weights
+        if len(held.get(step, ())) == self.plan.bucket_count(step) and not self.plan.is_closing(step):
             self._apply(step, now)
             return True
         ready = self.applied >= self.view.step - 1 and (self.applied in self._digests or not self.plan.is_closing(step))
@@ -286,9 +299,10 @@ class Peer:
     def _on_update(self, update: Update, now: float) -> None:
         if self._learning:
             self._learning.add_update(update, now)
-        if not self._is_full and not self.plan.is_closing(update.step):
+            self._become_exact()
+        if not self._exact and not self.plan.is_closing(update.step):
             return
-        if update.step > self.applied:
+        if update.step > self.applied and self._exact:
             own = self._digests.get(update.step - 1, 0)
             if own and update.digest and own != update.digest:
                 self._host.emit(events.Note("this device's arithmetic differs from the others': joining again as a thin peer"))
@@ -301,10 +315,11 @@ class Peer:
             self._go("finished")
 
     def _apply(self, step: int, now: float) -> None:
-        if self._is_full:
+        if self._exact:
             self._host.submit(Apply(step, self._exchange.payloads(self._exchange.updates, step)))
         else:
             fresh = step == self.view.step - 1
+            self._shadow_step = step
             self._host.submit(Follow(step, fresh, self._exchange.payloads(self._exchange.weights, step)))
         self.applied = step
         self._moved_at = now
@@ -334,7 +349,7 @@ class Peer:
         self._report_measured()
 
     def _report_step(self, step: int, now: float) -> None:
-        samples, self.loss = self._facts.pop(step, (0, self.loss))
+        samples, self.loss = self._facts.get(step, (0, self.loss))
         sent = self._host.bytes_sent()
         self._host.emit(
             events.StepFinal(
@@ -345,11 +360,14 @@ class Peer:
                 peers=len(self.view.members),
                 served=self._served.pop(step, 0),
                 bytes_sent=sent - self._bytes_at_final,
-                digest=f"{self._digests.pop(step, 0):016x}",
+                digest=f"{self._digests.get(step, 0):016x}",
                 seconds=round(now - self._final_at, 6),
             )
         )
         self._bytes_at_final, self._final_at = sent, now
+        for remembered in (self._facts, self._digests):
+            for old in [number for number in remembered if number < step - 2]:
+                del remembered[old]
 
     def _report_measured(self) -> None:
         for step in [step for step in self._measured if step <= self.final]:
@@ -407,7 +425,7 @@ class Peer:
         """A view after a fault begins at once; a planned one when this peer's part in the present one is done."""
         if not view.planned:
             return True
-        if self._is_full:
+        if self._exact:
             return self.applied >= view.step - 1
         return self._begun >= view.step - 1 and self._pushed_all(view.step - 1)
 
@@ -435,33 +453,40 @@ class Peer:
                 self._host.open(member)
                 self._liveness.expect(member.id, now)
         self._exchange.begin_view(view.step)
+        if not mine.full and self.applied > view.step - 1:
+            self._exact = False  # what this learner applied does not stand, and it had no voice in that
         self._rise(mine, view, now)
-        if not mine.full:
+        if not self._exact:
             self.applied = view.step - 2
-        elif self.applied == view.step - 1:
+        elif self.applied == view.step - 1 and mine.full:
             self._shadow(self.applied)
         waiting, self._future = self._future, []
         self._inbox.extend(waiting)
 
     def _rise(self, mine: Member, view: View, now: float) -> None:
         """Become what the view says: full, or a learner, or thin."""
-        was_full, self.me = self.me.full, mine
-        if mine.full and not was_full:
-            learning, self._learning = self._learning, None
-            if view.ballot[0] == TAKEOVER_ROUND:
-                self.applied = view.step - 1
-                self._host.submit(Promote(self.applied, orphan=True))
-                self._host.emit(events.Note("no full peer is left: going on from 8-bit weights with a fresh optimizer state"))
-            elif learning and learning.exact is not None:
-                self.applied = learning.exact
-                self._host.submit(Promote(self.applied, orphan=False))
-                self._exchange.updates.update(learning.log)
-            else:
+        self.me = mine
+        if mine.full and not self._exact:
+            if view.ballot[0] != TAKEOVER_ROUND:
                 self._go("excluded")  # the exact state was lost between asking to be full and being it
-        elif mine.learns and not mine.full:
-            if self._learning is None:
-                self._learning = Learning(self.me.id, self.plan, self._host, now)
+                return
+            self.applied = view.step - 1
+            self._exact = True
+            self._host.submit(Promote(self.applied, orphan=True))
+            self._host.emit(events.Note("no full peer is left: going on from 8-bit weights with a fresh optimizer state"))
+        if mine.full or self._exact or not mine.learns:
+            self._learning = None
+        else:
+            self._learning = self._learning or Learning(self.me.id, self.plan, self._host, now)
             self._learning.begin_view(view)
+
+    def _become_exact(self) -> None:
+        """A learner that has caught up goes on from the exact state, in step with the full members."""
+        learning = self._learning
+        if learning and learning.exact is not None and learning.exact >= self.applied:
+            self._learning, self._exact, self.applied = None, True, learning.exact
+            self._host.submit(Promote(self.applied, orphan=False))
+            self._exchange.updates.update(learning.log)
 
     def _report_view(self, old: View, view: View) -> None:
         facts = tuple({"id": m.id, "device": m.device, "speed": m.speed, "full": m.full} for m in view.members)
@@ -481,7 +506,7 @@ class Peer:
     def _tell_suspicions(self) -> None:
         steward = self._membership.steward
         if steward and steward != self.me.id:
-            for peer in self._membership.suspects:
+            for peer in sorted(self._membership.suspects):
                 self._send(steward, Suspect(self._membership.view.number, peer, peer in self._membership.dead))
 
     def _on_bye(self, source: str, finished: bool, now: float) -> None:
@@ -525,20 +550,18 @@ class Peer:
             self._send(peer, State(snapshot.step, part, len(snapshot.parts), snapshot.parts[part]))
 
     def _learn(self, now: float) -> None:
-        """A learner goes on, and asks to be full once it has caught up."""
-        if not self._learning or self._is_full:
-            return
-        self._learning.tick(self.view, self.applied, now)
-        exact = self._learning.exact
-        caught_up = exact is not None and exact >= self.applied - 1 and self.has_data
-        if caught_up and now - self._ready_at >= READY_INTERVAL_S:
+        """A learner goes on, and asks to be full once it holds the exact state and the data."""
+        if self._learning:
+            self._learning.tick(self.view, self.applied, now)
+            self._become_exact()
+        if self._exact and not self._is_full and self.has_data and now - self._ready_at >= READY_INTERVAL_S:
             self._ready_at = now
             speed = self.speeds.get(self.me.id, self.me.speed)
             self._tell(self.view.servers, Ready(replace(self.me, full=True, speed=speed)))
 
     def _ask_again(self, now: float) -> None:
         """Messages are lost when a connection breaks and comes back: ask for what has been missing for too long."""
-        catching_up = self._is_full and self.applied < self.view.step - 1
+        catching_up = self._exact and self.applied < self.view.step - 1
         if catching_up and now - self._moved_at > LOST_S:
             self._go("excluded")
             return
@@ -547,7 +570,7 @@ class Peer:
             return
         self._asked_at = now
         step = self.applied + 1
-        kind, held = ("update", self._exchange.updates) if self._is_full else ("weights", self._exchange.weights)
+        kind, held = ("update", self._exchange.updates) if self._exact else ("weights", self._exchange.weights)
         for bucket in range(self.plan.bucket_count(step)):
             if bucket not in held.get(step, {}):
                 self._send(self._holder(step, bucket, now), Want(self.view.number, step, bucket, kind))
@@ -556,7 +579,7 @@ class Peer:
 
     def _holder(self, step: int, bucket: int, now: float) -> str:
         """Whom to ask for an UPDATE or for WEIGHTS."""
-        if step < self.view.step and self._is_full:
+        if step < self.view.step and self._exact:
             if step == self.view.step - 1 and self.view.sources:
                 return self.view.sources[bucket]
             others = [peer for peer in self.view.servers if peer != self.me.id] or [self.me.id]
