@@ -75,33 +75,37 @@ typedef struct {
 #define UNIT_3 3.125e-5f
 #define UNIT_4 1.5625e-4f
 #define UNIT_5 7.8125e-4f
-#define FIRST(bins, unit) ((4.0f * (bins) + 7.0f) * (unit))
+#define FIRST(h, unit) ((4.0f * (h) + 7.0f) * (unit))
 
-#define IN_DECADE(bins_, unit_, first_of_next)                                    \
-    {                                                                             \
-        const INTS below = q < (first_of_next);                                   \
-        bins = below ? (FLOATS)(bins_) : bins;                                    \
-        unit = below ? (FLOATS)(unit_) : unit;                                    \
-        per_unit = below ? (FLOATS)(1.0f / (unit_)) : per_unit;                   \
-        next = below ? (FLOATS)(first_of_next) : next;                            \
-    }
+// One of six constants by the decade, 0 ... 5.
+#if defined(__AVX2__) && WIDTH == 8
+#define BY_DECADE(k, c0, c1, c2, c3, c4, c5) \
+    __builtin_ia32_permvarsf256((float8)(c0, c1, c2, c3, c4, c5, c5, c5), k)
+#else
+#define BY_DECADE(k, c0, c1, c2, c3, c4, c5)                                                  \
+    (k < 3 ? (k < 1 ? (FLOATS)(c0) : (k < 2 ? (FLOATS)(c1) : (FLOATS)(c2)))                   \
+           : (k < 4 ? (FLOATS)(c3) : (k < 5 ? (FLOATS)(c4) : (FLOATS)(c5))))
+#endif
 
 INLINE Bracket in_tree(FLOATS q) {
-    FLOATS bins = 32.0f, unit = UNIT_5, per_unit = 1.0f / UNIT_5, next = 1.0f;
-    IN_DECADE(16.0f, UNIT_4, FIRST(32.0f, UNIT_5))
-    IN_DECADE(8.0f, UNIT_3, FIRST(16.0f, UNIT_4))
-    IN_DECADE(4.0f, UNIT_2, FIRST(8.0f, UNIT_3))
-    IN_DECADE(2.0f, UNIT_1, FIRST(4.0f, UNIT_2))
-    IN_DECADE(1.0f, UNIT_0, FIRST(2.0f, UNIT_1))
+    // The decade from q's bits, which grow almost as its logarithm. A bracket that lies next to the right one is as
+    // good, as long as q is nearer to the value they share than to the next: that leaves room for this straight line.
+    INTS k = TO_INTS(TO_FLOATS(AS_INTS(q)) * (1.0f / (3.255f * 0x1p23f)) + (3.245f - 127.0f) / 3.255f + 6.0f) - 1;
+    k = k < 0 ? (INTS)(0) : k;
+    const FLOATS h = AS_FLOATS((k + 127) << 23);
+    const FLOATS unit = BY_DECADE(k, UNIT_0, UNIT_1, UNIT_2, UNIT_3, UNIT_4, UNIT_5);
+    const FLOATS per_unit = BY_DECADE(k, 1 / UNIT_0, 1 / UNIT_1, 1 / UNIT_2, 1 / UNIT_3, 1 / UNIT_4, 1 / UNIT_5);
+    const FLOATS next = BY_DECADE(k, FIRST(2.0f, UNIT_1), FIRST(4.0f, UNIT_2), FIRST(8.0f, UNIT_3),
+                                  FIRST(16.0f, UNIT_4), FIRST(32.0f, UNIT_5), 1.0f);
 
     // In units: 4h + 7 + 14i in the decade's lower part, 18h + 11 + 22i in its upper part, i = 0 ... h - 1.
     const FLOATS t = q * per_unit;
-    const FLOATS middle = 18.0f * bins + 11.0f;
+    const FLOATS middle = 18.0f * h + 11.0f;
     const INTS high = t >= middle;
-    const FLOATS start = high ? middle : 4.0f * bins + 7.0f;
+    const FLOATS start = high ? middle : 4.0f * h + 7.0f;
     const FLOATS step = high ? (FLOATS)(22.0f) : (FLOATS)(14.0f);
     const FLOATS per_step = high ? (FLOATS)(1.0f / 22.0f) : (FLOATS)(1.0f / 14.0f);
-    const FLOATS last = bins - 1.0f;
+    const FLOATS last = h - 1.0f;
     FLOATS i = TO_FLOATS(TO_INTS((t - start) * per_step));  // towards 0, and t is never a whole step below start
     i = i > last ? last : i;
     const FLOATS lower = start + step * i;
@@ -113,7 +117,7 @@ INLINE Bracket in_tree(FLOATS q) {
     Bracket bracket;
     bracket.lower = lower * unit;
     bracket.upper = at_end & high ? next : upper * unit;
-    bracket.index = TO_INTS(bins + bins - 1.0f + i + (high ? bins : (FLOATS)(0.0f)));
+    bracket.index = TO_INTS(h + last + i + (high ? h : (FLOATS)(0.0f)));
 
     const INTS tiny = q < FIRST(1.0f, UNIT_0);  // between 0 and the smallest value
     bracket.lower = tiny ? (FLOATS)(0.0f) : bracket.lower;
