@@ -1,1 +1,3 @@
 """Neural networks over `tensor`: layers, losses, optimizers, models and data."""
+
+from nn import data
