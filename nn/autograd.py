@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import tensor
 from nn.derivatives import rule_of, sum_to
 from nn.errors import GradientError
-from tensor import Array, Call
+from tensor import Array, Call, Primitive
 
 if TYPE_CHECKING:
     from nn.layer import Entry, Layer
 
-_own_backward = "layer with a backward() of its own"
+_own_backward = Primitive("layer with a backward() of its own")
 _tape: ContextVar[list[Call] | None] = ContextVar("nn_tape", default=None)
 
 
@@ -125,12 +125,12 @@ def _last_walked_use(tape: Sequence[Call], sources: Sequence[Array]) -> dict[int
 
 def _contributions(call: Call, gradient: Array, leading: set[int]) -> Iterator[tuple[Array, Array]]:
     """What each input of `call` that leads to a source gains from the output's `gradient`."""
-    if call.primitive == _own_backward:
+    if call.primitive is _own_backward:
         yield from _ask_layer(call, gradient, leading)
         return
     for argument, x in enumerate(call.inputs):
         if id(x) in leading:
-            rule = rule_of(call.primitive, argument)
+            rule = rule_of(call.primitive.name, argument)
             yield x, sum_to(rule(gradient, call.output, *call.inputs, **call.parameters), x.shape)
 
 
@@ -146,7 +146,12 @@ def call_with_own_backward(layer: "Layer", inputs: tuple[Array, ...]) -> Array:
         del tape[start:]
         parameters = layer.own_parameters()
         tape.append(
-            Call(_own_backward, (*inputs, *parameters.values()), {"layer": layer, "names": [*parameters]}, output)
+            Call(
+                _own_backward,
+                (*inputs, *parameters.values()),
+                {"layer": layer, "names": [*parameters]},
+                output,
+            )
         )
     return output
 

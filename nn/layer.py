@@ -113,7 +113,12 @@ class Layer:
     if not TYPE_CHECKING:  # a type checker would otherwise take every misspelt attribute for one that exists
 
         def __getattr__(self, name: str) -> Any:
-            if name in self.__dict__.get("_plans", ()) or name in ("vector", "gradient", "table", "randomness"):
+            if name in self.__dict__.get("_plans", ()) or name in (
+                "vector",
+                "gradient",
+                "table",
+                "randomness",
+            ):
                 raise NotInitializedError(f"{self} has no {name} yet: call network.initialize() first.")
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
