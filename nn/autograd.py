@@ -65,7 +65,7 @@ def value_and_grad(
             entry = network.table[index]
             slices[entry.name][...] = 0.0 if gradient is None else gradient
             if on_gradient is not None:
-                tensor.host_call(lambda: on_gradient(entry))
+                tensor.host_call(lambda: on_gradient(entry), network.vector.device)
 
         one = tensor.ones((), dtype=tensor.float32, device=loss.device)
         differentiate(tape, loss, one, list(parameters.values()), receive)

@@ -93,7 +93,7 @@ _define("sum",    lambda g, y, x, axis, keepdims: _spread(g, x, axis, keepdims))
 _define("mean",   lambda g, y, x, axis, keepdims: _spread(g * (y.size / x.size), x, axis, keepdims))
 _define("max",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
 _define("min",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
-_define("matmul", lambda g, y, a, b: tensor.matmul(g, _transposed(b)), lambda g, y, a, b: _to_right_factor(g, a, b))
+_define("matmul", lambda g, y, a, b: _to_left_factor(g, a, b), lambda g, y, a, b: _to_right_factor(g, a, b))
 
 # Networks
 _define("conv2d",
@@ -113,11 +113,28 @@ def _transposed(x: Array) -> Array:
     return tensor.permute_dims(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
+def _to_left_factor(gradient: Array, a: Array, b: Array) -> Array:
+    gradient, _, right = _as_matrices(gradient, a, b)
+    result = tensor.matmul(gradient, _transposed(right))
+    return result[..., 0, :] if a.ndim == 1 else result
+
+
 def _to_right_factor(gradient: Array, a: Array, b: Array) -> Array:
-    """aᵀ · gradient; where b is the transposed view of a weight, laid out as that weight is, so that storing is a copy."""
-    if b.strides[-2] == 1:
-        return _transposed(tensor.matmul(_transposed(gradient), a))
-    return tensor.matmul(_transposed(a), gradient)
+    gradient, left, right = _as_matrices(gradient, a, b)
+    if right.strides[-2] == 1:  # a weight's transposed view: made as the weight lies in memory, so that storing is a copy
+        result = _transposed(tensor.matmul(_transposed(gradient), left))
+    else:
+        result = tensor.matmul(_transposed(left), gradient)
+    return result[..., 0] if b.ndim == 1 else result
+
+
+def _as_matrices(gradient: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """Give vectors the axis of length 1 that a product treats them as having."""
+    if b.ndim == 1:
+        gradient, b = gradient[..., None], b[:, None]
+    if a.ndim == 1:
+        gradient, a = gradient[..., None, :], a[None, :]
+    return gradient, a, b
 
 
 def _inverse(axes: Sequence[int]) -> Shape:

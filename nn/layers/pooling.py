@@ -7,6 +7,7 @@ and padding never wins; `AvgPool2d` rounds down, and counts padding as zeros. Py
 from collections.abc import Sequence
 
 import tensor
+from nn.errors import NetworkError
 from nn.layer import Layer
 from nn.layers.convolution import pair
 from tensor import Array
@@ -25,6 +26,10 @@ class _Pool2d(Layer):
         self.size, self.padding = pair(size), pair(padding)
         self.stride = self.size if stride is None else pair(stride)
         self.ceil_mode = ceil_mode
+        if any(2 * pad > size for pad, size in zip(self.padding, self.size, strict=True)):
+            raise NetworkError(
+                f"{type(self).__name__} expected a padding of at most half the window {self.size}, got {self.padding}."
+            )
 
     def _check(self, x: Array) -> None:
         least = [size - 2 * pad for size, pad in zip(self.size, self.padding, strict=True)]

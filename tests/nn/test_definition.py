@@ -90,7 +90,7 @@ def everything() -> nn.Sequential:
     return nn.Sequential(
         conv=nn.Conv2d(2, 3, (3, 2), stride=(1, 2), padding=1, bias=False),
         max=nn.MaxPool2d(2),
-        max_down=nn.MaxPool2d((2, 1), stride=2, padding=1, ceil_mode=False),
+        max_down=nn.MaxPool2d((2, 1), stride=2, padding=(1, 0), ceil_mode=False),
         average=nn.AvgPool2d(2, ceil_mode=True),
         flat=nn.Flatten(),
         fc1=nn.Linear(3, 5),
