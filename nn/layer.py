@@ -63,6 +63,7 @@ class Layer:
     """
 
     name: str
+    path: str
     arguments: dict[str, Any]
     training: bool
     table: tuple[Entry, ...]
@@ -76,7 +77,7 @@ class Layer:
         Here and not in `__init__`, so that an author need not call `super().__init__()`.
         """
         layer = super().__new__(cls)
-        layer.name = ""
+        layer.name = layer.path = ""
         layer.training = True
         layer.__dict__["_plans"] = {}
         layer.__dict__["_children"] = {}
@@ -150,8 +151,8 @@ class Layer:
         for entry, (_, layer, attribute, plan) in zip(self.table, plans, strict=True):
             setattr(layer, attribute, self.vector[entry.span].reshape(plan.shape))
         randomness = Randomness(seed, chosen)
-        for _, layer in self.layers():
-            layer.randomness = randomness
+        for path, layer in self.layers():
+            layer.path, layer.randomness = path, randomness
         return self
 
     def _named_plans(self) -> Iterator[tuple[str, "Layer", str, ParameterPlan]]:

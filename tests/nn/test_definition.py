@@ -93,7 +93,7 @@ def everything() -> nn.Sequential:
         max_down=nn.MaxPool2d((2, 1), stride=2, padding=(1, 0), ceil_mode=False),
         average=nn.AvgPool2d(2, ceil_mode=True),
         flat=nn.Flatten(),
-        fc1=nn.Linear(3, 5),
+        fc1=nn.Linear(6, 5),
         relu=nn.ReLU(),
         drop=nn.Dropout(0.25),
         fc2=nn.Linear(5, 2, bias=False),
