@@ -1,11 +1,11 @@
 """The derivative of every primitive, one rule per input, side by side.
 
-A rule of y = f(a, b, parameter=…) is called as rule(gradient, y, a, b, parameter=…), where `gradient` is dL/dy, and
-returns dL/da, or dL/db. It may return it in the shape that a was broadcast to; the walk sums it back. `None` stands for
-an input without a derivative, such as a condition or labels. Others are added with `nn.derivative("name")`.
+A rule of y = f(a, b, parameter=…) is called as rule(gradient, y, a, b, parameter=…), where `gradient` is
+dL/dy, and returns dL/da, or dL/db. It may return it in the shape that a was broadcast to; the walk sums it
+back. `None` stands for an input without a derivative, such as a condition or labels. Others are added with
+`nn.derivative("name")`.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +20,7 @@ _RULES: dict[tuple[str, int], Rule] = {}
 
 
 def derivative(primitive: str, argument: int = 0) -> Callable[[Rule], Rule]:
-    """Register the decorated rule as the derivative of `primitive` with respect to its input number `argument`.
+    """Register the decorated rule as the derivative of `primitive` with respect to its input `argument`.
 
     @nn.derivative("swish")
     def swish_backward(gradient, output, x): ...
@@ -71,7 +71,8 @@ _define("divide",   lambda g, y, a, b: g / b,      lambda g, y, a, b: -g * y / b
 _define("pow",      lambda g, y, a, b: g * b * tensor.pow(a, b - 1), lambda g, y, a, b: g * y * tensor.log(a))
 _define("maximum",  lambda g, y, a, b: _where(a >= b, g), lambda g, y, a, b: _where(a < b, g))
 _define("minimum",  lambda g, y, a, b: _where(a <= b, g), lambda g, y, a, b: _where(a > b, g))
-_define("where",    None, lambda g, y, c, a, b: _where(c, g), lambda g, y, c, a, b: _where(tensor.logical_not(c), g))
+_define("where",    None, lambda g, y, c, a, b: _where(c, g),
+                          lambda g, y, c, a, b: _where(tensor.logical_not(c), g))
 _define("negative", lambda g, y, x: -g)
 _define("abs",      lambda g, y, x: tensor.where(x < 0, -g, g))
 _define("exp",      lambda g, y, x: g * y)
@@ -121,7 +122,9 @@ def _to_left_factor(gradient: Array, a: Array, b: Array) -> Array:
 
 def _to_right_factor(gradient: Array, a: Array, b: Array) -> Array:
     gradient, left, right = _as_matrices(gradient, a, b)
-    if right.strides[-2] == 1:  # a weight's transposed view: made as the weight lies in memory, so that storing is a copy
+    if (
+        right.strides[-2] == 1
+    ):  # a weight's transposed view: made as the weight lies in memory, so that storing is a copy
         result = _transposed(tensor.matmul(_transposed(gradient), left))
     else:
         result = tensor.matmul(_transposed(left), gradient)
@@ -162,7 +165,7 @@ def _spread(gradient: Array, x: Array, axis: int | Sequence[int] | None, keepdim
 def _to_extreme(
     gradient: Array, y: Array, x: Array, axis: int | Sequence[int] | None, keepdims: bool
 ) -> Array:
-    """To the largest (or smallest) elements; equal ones share the gradient evenly, as PyTorch's amax has it."""
+    """To the largest (or smallest) elements; equal ones share it evenly, as PyTorch's amax has it."""
     kept = _kept_shape(x, axis)
     chosen = tensor.astype(tensor.equal(x, y.reshape(kept)), tensor.float32)
     return chosen * (gradient.reshape(kept) / sum_to(chosen, kept))

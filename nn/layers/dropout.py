@@ -18,12 +18,12 @@ _UNIFORM_BITS = 24
 
 
 class Dropout(Layer):
-    """In training y = x / (1 − ratio) with probability 1 − ratio, else 0; in evaluation y = x. x: [N, ...], float32.
+    """y = x / (1 − ratio) with probability 1 − ratio, else 0; in evaluation y = x. x: float32 [N, ...].
 
-    The mask of a sample is drawn from Philox4x32-10 with the network's seed as the key and (element, sample, step, layer)
-    as the counter: say which step and samples the batch is of by `network.randomness.set_step(step, samples)`.
-    Source: N. Srivastava and others: "Dropout", 2014, in the form that scales in training; J. Salmon and others:
-    "Parallel Random Numbers: As Easy as 1, 2, 3", 2011.
+    The mask of a sample is drawn from Philox4x32-10 with the network's seed as the key and (element, sample,
+    step, layer) as the counter: say which step and samples the batch is of by
+    `network.randomness.set_step(step, samples)`. Source: N. Srivastava and others: "Dropout", 2014, in the
+    form that scales in training; J. Salmon and others: "Parallel Random Numbers: As Easy as 1, 2, 3", 2011.
     """
 
     def __init__(self, ratio: float = 0.5) -> None:
@@ -46,7 +46,7 @@ class Dropout(Layer):
 
 
 def _threshold_and_scale(ratio: float) -> tuple[int, float]:
-    """Of the 2²⁴ equally likely draws those below the first are dropped; what is kept is multiplied by the second."""
+    """Of the 2²⁴ draws those below the first are dropped; what is kept is multiplied by the second."""
     return round(ratio * 2**_UNIFORM_BITS), 1 / (1 - ratio)
 
 
@@ -61,7 +61,9 @@ def _dropout_numpy(
 ) -> NDArray[numpy.float32]:
     count = int(numpy.prod(x.shape[1:]))
     blocks = numpy.arange(-(-count // 4))
-    counter = numpy.broadcast_arrays(blocks, samples.view(numpy.uint32)[:, None], step.view(numpy.uint32), layer)
+    counter = numpy.broadcast_arrays(
+        blocks, samples.view(numpy.uint32)[:, None], step.view(numpy.uint32), layer
+    )
     draws = _philox4x32_10(counter, (seed & _LOW_32, seed >> 32 & _LOW_32))
     bits = numpy.stack(draws, axis=-1).reshape(len(samples), -1)[:, :count].reshape(x.shape)
     threshold, scale = _threshold_and_scale(ratio)

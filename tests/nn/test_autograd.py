@@ -1,4 +1,4 @@
-"""The reverse walk: every rule against PyTorch, what is walked and when, and what cannot be differentiated."""
+"""The reverse walk: every rule against PyTorch, what is walked and when, and what has no gradient."""
 
 from collections.abc import Callable
 from typing import Any

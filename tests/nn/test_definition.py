@@ -18,7 +18,7 @@ def layer(name: str, type_name: str, blob: str, params: dict[str, Any]) -> dict[
 
 
 def lenet_of_2016() -> list[dict[str, Any]]:
-    """As mil-tokyo/sukiyaki2 has it in example/mnist/lenet.json: data layers first, loss and accuracy last."""
+    """As in mil-tokyo/sukiyaki2's example/mnist/lenet.json: data layers first, loss and accuracy last."""
     pool = {"type": "max", "ksize": 2, "stride": 2, "pad": 0}
     data = {"file_prefix": "mnist_train", "data_shape": [28, 28, 1], "data_klass": "uint8"}
     return [
