@@ -40,7 +40,7 @@ def check_gradient(
             if not abs(got - expected) <= tolerance * scale:
                 raise GradientError(
                     f"The gradient of {name}{list(index)} in {network.title} is {got:.6g}; "
-                    f"finite differences give {expected:.6g}. Check its backward(), or its rule in nn.derivative."
+                    f"finite differences give {expected:.6g}. Check its backward(), or nn.derivative."
                 )
 
 
