@@ -119,14 +119,11 @@ class Peer:
             if peer not in self._membership.suspects:
                 self._why[peer] = f"silent for {self._liveness.limit_s(peer):.0f} s"
             self._suspect(peer, dead=False)
-            member = self._membership.view.member(peer)
-            if member is not None:
-                self._host.probe(member)
         if now - self._pinged_at >= PING_INTERVAL_S:
             self._pinged_at = now
             speed = self.speeds.get(self.me.id, 0.0)
             self._tell(self._others(), Ping(self._membership.view.number, self.applied, self.final, speed))
-            self._tell_suspicions()
+            self._pursue_suspicions()
         self._share_speeds(now)
         self._post(self._membership.tick(now))
         if self._membership.is_widowed and not self._exact and self._shadow_step < 0:
@@ -503,11 +500,15 @@ class Peer:
     def _suspect(self, peer: str, dead: bool) -> None:
         self._membership.suspect(peer, dead)
 
-    def _tell_suspicions(self) -> None:
-        steward = self._membership.steward
-        if steward and steward != self.me.id:
-            for peer in sorted(self._membership.suspects):
-                self._send(steward, Suspect(self._membership.view.number, peer, peer in self._membership.dead))
+    def _pursue_suspicions(self) -> None:
+        """Tell the steward whom this peer cannot reach, and find out who is dead: a dying process may answer once more."""
+        view, steward = self._membership.view, self._membership.steward
+        for peer in sorted(self._membership.suspects):
+            if steward and steward != self.me.id:
+                self._send(steward, Suspect(view.number, peer, peer in self._membership.dead))
+            member = view.member(peer)
+            if member is not None and peer not in self._membership.dead:
+                self._host.probe(member)
 
     def _on_bye(self, source: str, finished: bool, now: float) -> None:
         self._why[source] = "left"
