@@ -46,7 +46,7 @@ class Progress:
     """What a peer has done: its last applied step, the buckets it holds of the next, the last step it began to compute.
 
     A thin peer's `applied` is the step of its 8-bit weights, −1 as long as it has none. A peer is `exact` when it holds the exact state, and `settled` when it works in the latest view that it knows of, and not still
-    in the one before.
+    in the one before; `members` are those of the view that it works in.
     """
 
     applied: int
@@ -54,6 +54,7 @@ class Progress:
     begun: int
     exact: bool
     settled: bool
+    members: tuple[str, ...]
 
 
 @dataclass
@@ -136,7 +137,7 @@ class Membership:
 
     def suspect(self, peer: str, dead: bool) -> None:
         """This peer cannot reach `peer`; `dead` where that is proved."""
-        if peer == self.me or peer not in self.view.ids:
+        if peer == self.me or peer not in self._needed():
             return
         self.suspects.add(peer)
         if dead:
@@ -171,7 +172,7 @@ class Membership:
             self._stopped_since = now
         if self.steward != self.me:
             return []
-        fault = bool(self.suspects & set(self.view.ids)) or self._stalled(now)
+        fault = bool(self.suspects & self._needed()) or self._stalled(now)
         proposal = self._proposal
         if proposal and not (fault and proposal.stop) and now < self._retry_at:
             return self._choose(now)
@@ -186,6 +187,10 @@ class Membership:
         others = set(self.view.ids) - {self.me}
         known = all(self._views_seen.get(peer, 0) >= self.view.number for peer in others)
         return known and self._progress().settled
+
+    def _needed(self) -> set[str]:
+        """The members of the latest view, and of the one before as long as work goes on in that."""
+        return {*self.view.ids, *self._progress().members}
 
     def _stalled(self, now: float) -> bool:
         """Whether a promise binds this peer although nobody brings the change to an end."""
@@ -255,7 +260,7 @@ class Membership:
             return [(source, Reject(self.view.number, self._promised, progress.begun))]
         self._promised = message.ballot
         self.dead.update(peer for peer in message.dead if peer != self.me)
-        self.suspects.update(self.dead & set(self.view.ids))
+        self.suspects.update(self.dead & self._needed())
         self._stop = message.stop if self._accepted is None else min(message.stop, self._accepted.step)
         promise = Promise(
             self.view.number, message.ballot, self._accepted_ballot, self._accepted, progress.applied, progress.held
@@ -357,7 +362,7 @@ class Membership:
         present = set(view.ids)
         gone = set(self.view.ids) - present
         self.view = view
-        self.suspects &= present
+        self.suspects &= self._needed()
         self.leaving &= present
         kept = self.ready if view.planned else {}  # after a fault, who still wants in says so again
         self.ready = {p: member for p, member in kept.items() if view.member(p) != member and p not in gone}

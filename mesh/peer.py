@@ -92,7 +92,7 @@ class Peer:
         """The connection to `peer` broke: suspicious at once."""
         if self.ended:
             return
-        member = self._membership.view.member(peer)
+        member = self._member(peer)
         if member is not None:
             self._why.setdefault(peer, "its connection broke")
             self._suspect(peer, dead=False)
@@ -168,7 +168,7 @@ class Peer:
                 self._post(self._membership.receive(source, message, now))
                 self._notice_decision()
             case Suspect(view, peer, _) if view == self._membership.view.number:
-                member = self._membership.view.member(peer)
+                member = self._member(peer)
                 if member is not None and peer != self.me.id:
                     self._host.probe(member)
             case Ready(member):
@@ -224,8 +224,8 @@ class Peer:
         step = self.applied + 1
         settled = self.view.number == self.latest.number
         if not self._exact:
-            return Progress(self._shadow_step, (), self._begun, False, settled)
-        return Progress(self.applied, self._exchange.held(step), self._begun, self._exact, settled)
+            return Progress(self._shadow_step, (), self._begun, False, settled, self.view.ids)
+        return Progress(self.applied, self._exchange.held(step), self._begun, True, settled, self.view.ids)
 
     def _advance(self, now: float) -> bool:
         """Do the next thing that is possible; whether there was one."""
@@ -463,6 +463,10 @@ class Peer:
                 self._host.emit(events.Left(peer) if why == "left" else events.Lost(peer, why))
         self._host.emit(events.ViewBegun(view.number, view.step, facts))
 
+    def _member(self, peer: str) -> Member | None:
+        """A member of the latest view or of the one that this peer still works in."""
+        return self._membership.view.member(peer) or self.view.member(peer)
+
     def _suspect(self, peer: str, dead: bool) -> None:
         self._membership.suspect(peer, dead)
 
@@ -472,7 +476,7 @@ class Peer:
         for peer in sorted(self._membership.suspects):
             if steward and steward != self.me.id:
                 self._send(steward, Suspect(view.number, peer, peer in self._membership.dead))
-            member = view.member(peer)
+            member = self._member(peer)
             if member is not None and peer not in self._membership.dead:
                 self._host.probe(member)
 
@@ -481,7 +485,7 @@ class Peer:
         if finished and self.applied == self.plan.steps:
             self._finalise(self.plan.steps, now)
             self._go("finished")
-        elif source in self._membership.view.ids:
+        else:
             self._suspect(source, dead=True)
 
     def _go(self, why: str) -> None:
