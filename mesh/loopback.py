@@ -144,7 +144,8 @@ class Process:
 
         def answer() -> None:
             process = self.network.processes[member.id]
-            gone = process.crashed or process.id != member.id
+            ended = process.participant is not None and process.participant.ended
+            gone = process.crashed or bool(ended) or process.id != member.id
             self._wake_with(lambda: self.participant and me == self.id and self.participant.on_probed(member.id, gone, self.now))
 
         self.network.after(0.005, answer)

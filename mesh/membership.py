@@ -137,11 +137,12 @@ class Membership:
 
     def suspect(self, peer: str, dead: bool) -> None:
         """This peer cannot reach `peer`; `dead` where that is proved."""
-        if peer == self.me or peer not in self._needed():
+        if peer == self.me:
             return
-        self.suspects.add(peer)
         if dead:
             self.dead.add(peer)
+        if peer in self._needed():
+            self.suspects.add(peer)
 
     def hears(self, peer: str, view: int) -> Outgoing:
         """A sign of life of `peer`, which knows `view`; an older one than ours is answered with ours."""
@@ -362,7 +363,7 @@ class Membership:
         present = set(view.ids)
         gone = set(self.view.ids) - present
         self.view = view
-        self.suspects &= self._needed()
+        self.suspects = (self.suspects | self.dead) & self._needed()
         self.leaving &= present
         kept = self.ready if view.planned else {}  # after a fault, who still wants in says so again
         self.ready = {p: member for p, member in kept.items() if view.member(p) != member and p not in gone}
