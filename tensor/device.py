@@ -177,7 +177,8 @@ def out_of_memory(device: Device, size_bytes: int) -> OutOfMemoryError:
     largest = getattr(device, "largest_buffer_bytes", device.memory_bytes)
     return OutOfMemoryError(
         f"{device.name} cannot hold another array of {_mebibytes(size_bytes)}: "
-        f"{_mebibytes(memory.in_use_bytes)} are in use of {_mebibytes(memory.limit_bytes)}, and one array may have {_mebibytes(largest)}. "
+        f"{_mebibytes(memory.in_use_bytes)} are in use of {_mebibytes(memory.limit_bytes)}, "
+        f"and one array may have {_mebibytes(largest)}. "
         "Use a smaller batch, or another device."
     )
 
