@@ -6,7 +6,7 @@
 //   ALIGNED   alignment, in values, of the vectors of values and codes: WIDTH where it is known, else 1
 //   ADAPTIVE  1: each block by the tree or by the linear book; 0: by the tree
 //
-// Launch both kernels with one group of LANES work-items for each block.
+// All are #defined in front of this text. Launch both kernels with one group of LANES work-items for each block.
 //
 // Only products, sums and comparisons decide, which every device rounds alike. The one quotient, 1 / scale, says where
 // to look and need not be exact. Hot loops use operators only: PoCL leaves its built-in functions (vload, fabs, floor,
@@ -227,15 +227,16 @@ INLINE long linear_less_tree(const __global float *x, uint count, uint lane, Blo
     return difference;
 }
 
-// x: float[size]. scales: float[blocks]. codes: uchar[size]. first_bad: one uint, lowered to the first index that is
-// NaN or infinite; scales and codes of its block are then not written.
-__kernel void encode(const __global float *x, uint size, __global float *scales, __global uchar *codes,
+// x: float[size] from x_offset on. payload: 4 bytes for each block and then 1 for each value. first_bad: one uint,
+// lowered to the first index that is NaN or infinite; scale and codes of its block are then not written.
+__kernel void encode(const __global float *x, ulong x_offset, uint size, __global uchar *payload,
                      __global uint *first_bad) {
     const uint number = get_group_id(0), lane = get_local_id(0);
     const size_t start = (size_t)number * BLOCK;
     const uint count = size - start < BLOCK ? size - start : BLOCK;
-    x += start;
-    codes += start;
+    x += x_offset + start;
+    __global float *scales = (__global float *)payload;
+    __global uchar *codes = payload + 4 * get_num_groups(0) + start;
 
     int top = largest_bits(x, count, lane);
 #if LANES > 1
@@ -273,15 +274,17 @@ __kernel void encode(const __global float *x, uint size, __global float *scales,
     if (lane == 0) scales[number] = linear ? -scale : scale;
 }
 
-// out: float[size]. table: float[512], what each code of the tree and then of the linear book means.
-__kernel void decode(const __global float *scales, const __global uchar *codes, uint size,
+// payload: as above, from the byte payload_offset on, a multiple of 4. out: float[size]. table: float[512], what each
+// code of the tree and then of the linear book means.
+__kernel void decode(const __global uchar *payload, ulong payload_offset, uint size,
                      const __global float *table, __global float *out) {
     const uint number = get_group_id(0), lane = get_local_id(0);
     const size_t start = (size_t)number * BLOCK;
     const uint count = size - start < BLOCK ? size - start : BLOCK;
-    codes += start;
+    payload += payload_offset;
+    const float scale = ((const __global float *)payload)[number];
+    const __global uchar *codes = payload + 4 * get_num_groups(0) + start;
     out += start;
-    const float scale = scales[number];
     const Block block = block_of(scale < 0.0f ? -scale : scale);
     if (scale < 0.0f) table += 256;
 
