@@ -47,7 +47,7 @@ class Codec(ABC):
         """
 
     def encode_array(self, x: tensor.Array) -> tensor.Array:
-        """Payload uint8[payload_bytes(size)] of `x`, float32[size], on the same device; raises as `encode`."""
+        """Payload of `x`, float32[size], as uint8[payload_bytes(size)] on its device; raises as `encode`."""
         return tensor.asarray(numpy.frombuffer(self.encode(x), numpy.uint8), device=x.device)
 
     def decode_array(

@@ -89,6 +89,6 @@ def _kernel(codec: "BlockCodec", name: str, source: Array) -> tuple[DeviceKernel
 
 @cache
 def _tables(device: tensor.Device) -> Array:
-    """float32[512] on `device`: what the codes of both books mean. Made once, outside scopes and recordings."""
+    """float32[512]: what the codes of both books mean. Made once a device, outside scopes and recordings."""
     with outside_scopes(), device.queue.not_recording():
         return tensor.asarray(numpy.concatenate([TREE.signed, LINEAR.signed]), device=device)
