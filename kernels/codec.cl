@@ -1,12 +1,14 @@
 // The 8-bit codecs. mesh/codec/nearest.py has the theory and is the specification, bit for bit.
 //
 //   BLOCK     values to a scale
-//   LANES     work-items that share a block: 1 on a CPU, a power of two on a GPU
+//   LANES     work-items that share a block: 1 on a CPU, a power of two, at most 32, on a GPU
+//   ROWS      blocks of one group of ROWS * LANES work-items
+//   SHUFFLE   1: 32 lanes run in step and exchange values by NVIDIA's shuffles; 0: through local memory
 //   WIDTH     values that a work-item treats at a time: 8 on a CPU, 4 on a GPU
 //   ALIGNED   alignment, in values, of the vectors of values and codes: WIDTH where it is known, else 1
 //   ADAPTIVE  1: each block by the tree or by the linear book; 0: by the tree
 //
-// All are #defined in front of this text. Launch both kernels with one group of LANES work-items for each block.
+// All are #defined in front of this text.
 //
 // Only products, sums and comparisons decide, which every device rounds alike. The one quotient, 1 / scale, says where
 // to look and need not be exact. Hot loops use operators only: PoCL leaves its built-in functions (vload, fabs, floor,
@@ -227,73 +229,126 @@ INLINE long linear_less_tree(const __global float *x, uint count, uint lane, Blo
     return difference;
 }
 
+// What all lanes of a block know together. Every lane of the group has to come here.
+#if LANES == 1
+#define LARGEST_OF_LANES(value) (value)
+#define SUM_OF_LANES(value) (value)
+#elif SHUFFLE
+INLINE int from_lane(int value, uint distance) {
+    int other;
+    asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 0x1f, 0xffffffff;" : "=r"(other) : "r"(value), "r"(distance));
+    return other;
+}
+
+INLINE int LARGEST_OF_LANES(int value) {
+    for (uint distance = LANES / 2; distance > 0; distance /= 2) value = max(value, from_lane(value, distance));
+    return value;
+}
+
+INLINE long SUM_OF_LANES(long value) {
+    for (uint distance = LANES / 2; distance > 0; distance /= 2) {
+        const int2 halves = as_int2(value);
+        value += as_long((int2)(from_lane(halves.x, distance), from_lane(halves.y, distance)));
+    }
+    return value;
+}
+#else
+#define OVER_LANES(shared, value, combine)                                        \
+    shared[get_local_id(0)] = value;                                              \
+    for (uint distance = LANES / 2; distance > 0; distance /= 2) {                \
+        barrier(CLK_LOCAL_MEM_FENCE);                                             \
+        const long other = shared[get_local_id(0) ^ distance];                    \
+        barrier(CLK_LOCAL_MEM_FENCE);                                             \
+        value = combine(value, other);                                            \
+        shared[get_local_id(0)] = value;                                          \
+    }
+#define PLUS(a, b) ((a) + (b))
+
+INLINE long largest_through(__local long *shared, long value) {
+    OVER_LANES(shared, value, max)
+    return value;
+}
+
+INLINE long sum_through(__local long *shared, long value) {
+    OVER_LANES(shared, value, PLUS)
+    return value;
+}
+
+#define LARGEST_OF_LANES(value) (int)largest_through(shared, value)
+#define SUM_OF_LANES(value) sum_through(shared, value)
+#define NEEDS_LOCAL
+#endif
+
+// Which block and which lane this work-item has; `count` is 0 for rows beyond the last block.
+#define FIND_PLACE                                                                \
+    const uint lane = get_local_id(0) % LANES;                                    \
+    const uint blocks = size / BLOCK + (size % BLOCK > 0);                        \
+    const uint number = get_group_id(0) * ROWS + get_local_id(0) / LANES;         \
+    const size_t start = (size_t)number * BLOCK;                                  \
+    const uint count = number >= blocks ? 0 : size - start < BLOCK ? size - start : BLOCK;
+
 // x: float[size] from x_offset on. payload: 4 bytes for each block and then 1 for each value. first_bad: one uint,
-// lowered to the first index that is NaN or infinite; scale and codes of its block are then not written.
+// lowered to the first index that is NaN or infinite; the payload is then of no use.
 __kernel void encode(const __global float *x, ulong x_offset, uint size, __global uchar *payload,
                      __global uint *first_bad) {
-    const uint number = get_group_id(0), lane = get_local_id(0);
-    const size_t start = (size_t)number * BLOCK;
-    const uint count = size - start < BLOCK ? size - start : BLOCK;
+#ifdef NEEDS_LOCAL
+    __local long shared[ROWS * LANES];
+#endif
+    FIND_PLACE
     x += x_offset + start;
     __global float *scales = (__global float *)payload;
-    __global uchar *codes = payload + 4 * get_num_groups(0) + start;
+    __global uchar *codes = payload + 4 * (size_t)blocks + start;
 
-    int top = largest_bits(x, count, lane);
-#if LANES > 1
-    __local int shared_top;
-    if (lane == 0) shared_top = 0;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    atomic_max(&shared_top, top);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    top = shared_top;
-#endif
+    int top = LARGEST_OF_LANES(largest_bits(x, count, lane));
     if (top >= INFINITE) {
         report_bad(x, start, count, lane, first_bad);
-        return;
+        top = 0;
     }
     const float scale = as_float(top) < SMALLEST_NORMAL ? 0.0f : as_float(top);
     const Block block = block_of(scale);
 
     int linear = 0;
 #if ADAPTIVE
-    long difference = linear_less_tree(x, count, lane, block);
-#if LANES > 1
-    __local long shared[LANES];
-    shared[lane] = difference;
-    for (uint distance = LANES / 2; distance > 0; distance /= 2) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (lane < distance) shared[lane] += shared[lane + distance];
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    difference = shared[0];
-#endif
-    linear = scale > 0.0f && difference < 0;
+    linear = SUM_OF_LANES(linear_less_tree(x, count, lane, block)) < 0 && scale > 0.0f;
 #endif
 
     for (EACH_VECTOR(i)) store(codes + i, codes_of(load(x + i, count - i), block, linear), count - i);
-    if (lane == 0) scales[number] = linear ? -scale : scale;
+    if (lane == 0 && count > 0) scales[number] = linear ? -scale : scale;
 }
 
 // payload: as above, from the byte payload_offset on, a multiple of 4. out: float[size]. table: float[512], what each
 // code of the tree and then of the linear book means.
 __kernel void decode(const __global uchar *payload, ulong payload_offset, uint size,
                      const __global float *table, __global float *out) {
-    const uint number = get_group_id(0), lane = get_local_id(0);
-    const size_t start = (size_t)number * BLOCK;
-    const uint count = size - start < BLOCK ? size - start : BLOCK;
+    FIND_PLACE
+    if (count == 0) return;
     payload += payload_offset;
     const float scale = ((const __global float *)payload)[number];
-    const __global uchar *codes = payload + 4 * get_num_groups(0) + start;
+    const __global uchar *codes = payload + 4 * (size_t)blocks + start;
     out += start;
     const Block block = block_of(scale < 0.0f ? -scale : scale);
     if (scale < 0.0f) table += 256;
 
-    if (block.lift == 1.0f) {
-        for (uint i = lane; i < count; i += LANES) out[i] = table[codes[i]] * block.scale;
+    if (block.lift != 1.0f) {
+        for (uint i = lane; i < count; i += LANES) {
+            const float product = table[codes[i]] * block.scale;
+            out[i] = fabs(product) < block.floor ? 0.0f : product / block.lift;
+        }
         return;
     }
-    for (uint i = lane; i < count; i += LANES) {
-        const float product = table[codes[i]] * block.scale;
-        out[i] = fabs(product) < block.floor ? 0.0f : product / block.lift;
+#if LANES == 1
+    for (uint i = 0; i < count; i++) out[i] = table[codes[i]] * block.scale;
+#else
+    for (EACH_VECTOR(i)) {
+        if (i + WIDTH > count) {
+            for (uint n = i; n < count; n++) out[n] = table[codes[n]] * block.scale;
+            return;
+        }
+        union { CODES all; uchar each[WIDTH]; } code;
+        union { FLOATS all; float each[WIDTH]; } value;
+        code.all = *(const __global Codes *)(codes + i);
+        for (int n = 0; n < WIDTH; n++) value.each[n] = table[code.each[n]] * block.scale;
+        *(__global Values *)(out + i) = value.all;
     }
+#endif
 }

@@ -13,14 +13,14 @@ from mesh.codec.base import Floats
 from mesh.codec.codebook import LINEAR, TREE
 from mesh.codec.errors import CodecError, NonFiniteError
 from tensor.array import Array
-from tensor.kernel import DeviceKernel, built
+from tensor.kernel import built
 from tensor.memory import outside_scopes
 
 if TYPE_CHECKING:
     from mesh.codec.blockwise import BlockCodec
 
 LARGEST_SIZE = 2**32 - 1  # the kernels count values in 32 bits
-GPU_LANES = 64
+GPU_LANES, GPU_ROWS = 32, 8
 ALL_FINITE = 2**32 - 1
 
 
@@ -61,30 +61,30 @@ decode = tensor.primitive("codec_decode", numpy=_decode_numpy, opencl=_decode_op
 
 
 def _launch(codec: "BlockCodec", name: str, source: Array, size: int, *others: Array) -> None:
-    """One group of work-items for each block; `source` is the array that may begin inside its buffer."""
+    """Launch kernel `name`; `source` is the one array that may begin inside its buffer."""
     if size > LARGEST_SIZE:
         raise CodecError(f"{codec.name}: {size} values at once are too many; go bucket by bucket.")
-    kernel, lanes = _kernel(codec, name, source)
+    lanes, rows = (1, 1) if source.device.kind == "cpu" else (GPU_LANES, GPU_ROWS)
+    kernel = built(source.device, "codec.cl", name, _defines(codec, source, lanes, rows))
+    groups = -(-codec.blocks(size) // rows)
+    local_size = (rows * lanes,)
     buffers = [other.buffer for other in others]
-    kernel((codec.blocks(size) * lanes,), source.buffer, source.offset, size, *buffers, local_size=(lanes,))
+    kernel((groups * rows * lanes,), source.buffer, source.offset, size, *buffers, local_size=local_size)
 
 
-def _kernel(codec: "BlockCodec", name: str, source: Array) -> tuple[DeviceKernel, int]:
-    """The kernel for this codec's block and this device's kind, and how many work-items share a block."""
-    cpu = source.device.kind == "cpu"
-    width = 8 if cpu else 4
-    lanes = 1
-    while not cpu and lanes < GPU_LANES and lanes * width < codec.block:
-        lanes *= 2
-    known = not cpu and codec.block % width == 0 and source.offset % width == 0
-    defines = {
+def _defines(codec: "BlockCodec", source: Array, lanes: int, rows: int) -> dict[str, int]:
+    """What specialises kernels/codec.cl for this codec, this device and the alignment of `source`."""
+    width = 8 if source.device.kind == "cpu" else 4
+    aligned = lanes > 1 and codec.block % width == 0 and source.offset % width == 0
+    return {
         "BLOCK": codec.block,
         "LANES": lanes,
+        "ROWS": rows,
+        "SHUFFLE": int("NVIDIA" in source.device.name),
         "WIDTH": width,
-        "ALIGNED": width if known else 1,
+        "ALIGNED": width if aligned else 1,
         "ADAPTIVE": int(len(codec.books) > 1),
     }
-    return built(source.device, "codec.cl", name, defines), lanes
 
 
 @cache
