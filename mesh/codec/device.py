@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mesh.codec.blockwise import BlockCodec
 
 LARGEST_SIZE = 2**32 - 1  # the kernels count values in 32 bits
-GPU_LANES, GPU_ROWS = 32, 8
+GPU_LANES, GPU_ROWS = 32, 4
 ALL_FINITE = 2**32 - 1
 
 
@@ -82,6 +82,7 @@ def _defines(codec: "BlockCodec", source: Array, lanes: int, rows: int) -> dict[
         "ROWS": rows,
         "SHUFFLE": int("NVIDIA" in source.device.name),
         "WIDTH": width,
+        "TOGETHER": width if source.device.kind == "cpu" else 1,
         "ALIGNED": width if aligned else 1,
         "ADAPTIVE": int(len(codec.books) > 1),
     }
