@@ -3,6 +3,7 @@
 Both go through `tensor.primitive`, like every operation on arrays, and give the same bytes.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from mesh.codec.blockwise import BlockCodec
 
 LARGEST_SIZE = 2**32 - 1  # the kernels count values in 32 bits
-GPU_LANES, GPU_ROWS = 32, 4
 ALL_FINITE = 2**32 - 1
 
 
@@ -60,30 +60,48 @@ encode = tensor.primitive("codec_encode", numpy=_encode_numpy, opencl=_encode_op
 decode = tensor.primitive("codec_decode", numpy=_decode_numpy, opencl=_decode_opencl)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How kernels/codec.cl divides the work; its head says what each of these means."""
+
+    lanes: int
+    rows: int
+    width: int
+    together: int
+
+
+CPU_LAYOUT = Layout(lanes=1, rows=1, width=8, together=8)
+GPU_LAYOUT = Layout(lanes=32, rows=4, width=4, together=1)
+
+
+def layout_of(device: tensor.Device) -> Layout:
+    """The layout that was fastest on devices of this kind (docs/log.md)."""
+    return CPU_LAYOUT if device.kind == "cpu" else GPU_LAYOUT
+
+
 def _launch(codec: "BlockCodec", name: str, source: Array, size: int, *others: Array) -> None:
     """Launch kernel `name`; `source` is the one array that may begin inside its buffer."""
     if size > LARGEST_SIZE:
         raise CodecError(f"{codec.name}: {size} values at once are too many; go bucket by bucket.")
-    lanes, rows = (1, 1) if source.device.kind == "cpu" else (GPU_LANES, GPU_ROWS)
-    kernel = built(source.device, "codec.cl", name, _defines(codec, source, lanes, rows))
-    groups = -(-codec.blocks(size) // rows)
-    local_size = (rows * lanes,)
+    layout = layout_of(source.device)
+    kernel = built(source.device, "codec.cl", name, _defines(codec, source, layout))
+    groups = -(-codec.blocks(size) // layout.rows)
+    local_size = layout.rows * layout.lanes
     buffers = [other.buffer for other in others]
-    kernel((groups * rows * lanes,), source.buffer, source.offset, size, *buffers, local_size=local_size)
+    kernel((groups * local_size,), source.buffer, source.offset, size, *buffers, local_size=(local_size,))
 
 
-def _defines(codec: "BlockCodec", source: Array, lanes: int, rows: int) -> dict[str, int]:
-    """What specialises kernels/codec.cl for this codec, this device and the alignment of `source`."""
-    width = 8 if source.device.kind == "cpu" else 4
-    aligned = lanes > 1 and codec.block % width == 0 and source.offset % width == 0
+def _defines(codec: "BlockCodec", source: Array, layout: Layout) -> dict[str, int]:
+    """What specialises the kernels for this codec, this device and the alignment of `source`."""
+    aligned = layout.lanes > 1 and codec.block % layout.width == 0 and source.offset % layout.width == 0
     return {
         "BLOCK": codec.block,
-        "LANES": lanes,
-        "ROWS": rows,
+        "LANES": layout.lanes,
+        "ROWS": layout.rows,
         "SHUFFLE": int("NVIDIA" in source.device.name),
-        "WIDTH": width,
-        "TOGETHER": width if source.device.kind == "cpu" else 1,
-        "ALIGNED": width if aligned else 1,
+        "WIDTH": layout.width,
+        "TOGETHER": layout.together,
+        "ALIGNED": layout.width if aligned else 1,
         "ADAPTIVE": int(len(codec.books) > 1),
     }
 

@@ -70,6 +70,19 @@ def test_every_device_gives_the_same_bytes_and_values(device, name, block):
             assert decoded.numpy().tobytes() == expected, label
 
 
+@pytest.mark.parametrize("device", [each.spec for each in tensor.devices() if each.kind == "cpu"])
+@pytest.mark.parametrize("name", ["dettmers8", "adaptive8"])
+@pytest.mark.parametrize("block", [3, 64, 256, 1000])
+def test_the_layout_for_gpus_gives_the_same_bytes_on_a_cpu(device, name, block, monkeypatch):
+    monkeypatch.setattr(mesh.codec.device, "layout_of", lambda _: mesh.codec.device.GPU_LAYOUT)
+    codec = mesh.codec.by_name(name, block)
+    for label, values in VECTORS.items():
+        payload = codec.encode(values)
+        assert codec.encode(tensor.asarray(values, device=device)) == payload, label
+        decoded = codec.decode_array(payload, values.size, device=device).numpy()
+        assert decoded.tobytes() == codec.decode(payload, values.size).tobytes(), label
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", ["dettmers8", "adaptive8"])
 def test_views_are_encoded_as_what_they_show(device, name):
