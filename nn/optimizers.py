@@ -54,7 +54,7 @@ class SGD:
     def lr(self, value: float) -> None:
         self._lr = value
         if self._rate is not None:
-            self._rate[...] = value
+            self._rate[...] = numpy.array([value], dtype=numpy.float32)
 
     def initialize(self, vector: Array) -> None:
         """Make the state for a flat vector, float32 [P], on its device: all 0."""

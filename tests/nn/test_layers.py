@@ -183,6 +183,29 @@ def test_a_wrong_shape_names_the_layer(
         network(tensor.zeros(shape, device="numpy"))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Conv2d(0, 2, 3),
+        lambda: nn.Conv2d(1, 2, (3, 0)),
+        lambda: nn.Conv2d(1, 2, 3, padding=-1),
+        lambda: nn.Linear((3, 0), 2),
+        lambda: nn.MaxPool2d(0),
+        lambda: nn.AvgPool2d(2, stride=0),
+    ],
+)
+def test_sizes_of_nothing_are_refused(make: Callable[[], nn.Layer]) -> None:
+    with pytest.raises(NetworkError, match=r"at least 1.*; got (Conv2d|Linear|MaxPool2d|AvgPool2d)\("):
+        make()
+
+
+def test_a_wide_padding_is_refused() -> None:
+    with pytest.raises(
+        NetworkError, match=r"MaxPool2d expected a padding of at most half the window \(2, 2\)"
+    ):
+        nn.MaxPool2d(2, padding=2)
+
+
 def test_a_layer_without_memory_says_what_to_call() -> None:
     network = nn.models.lenet()
     with pytest.raises(NotInitializedError, match=r"Conv2d.*no weight yet: call network.initialize\(\)"):
