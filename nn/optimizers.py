@@ -91,13 +91,19 @@ _TYPES = {SGD.type_name: SGD}
 
 
 def load_optimizer(definition: dict[str, Any]) -> SGD:
-    """The optimizer that `definition()` describes: {"type": "sgd", "params": {"lr": …, "momentum": …, …}}."""
+    """The optimizer that `definition()` describes: {"type": "sgd", "params": {"lr": …, "momentum": …, …}}.
+
+    Raises `NetworkError` for an unknown type, or parameters that do not fit it.
+    """
     made = _TYPES.get(definition.get("type", ""))
     if made is None:
         raise NetworkError(
             f"There is no optimizer of type {definition.get('type')!r}. Known are: {', '.join(_TYPES)}."
         )
-    return made(**definition.get("params", {}))
+    try:
+        return made(**definition.get("params", {}))
+    except TypeError as error:
+        raise NetworkError(f"The optimizer {definition!r} cannot be made: {error}.") from error
 
 
 def _flushed(x: Float32s) -> Float32s:

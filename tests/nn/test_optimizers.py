@@ -86,6 +86,9 @@ def test_definition_round_trip() -> None:
     assert nn.load_optimizer(optimizer.definition()).definition() == optimizer.definition()
     with pytest.raises(NetworkError, match=r"no optimizer of type 'adam'. Known are: sgd"):
         nn.load_optimizer({"type": "adam"})
+    for params in ({"lr": "fast"}, {"rate": 1}, []):
+        with pytest.raises(NetworkError, match="optimizer .*sgd.* cannot be made: "):
+            nn.load_optimizer({"type": "sgd", "params": params})
 
 
 def test_misuse_gets_a_sentence() -> None:
