@@ -87,7 +87,7 @@ def test_definition_round_trip() -> None:
     with pytest.raises(NetworkError, match=r"no optimizer of type 'adam'. Known are: sgd"):
         nn.load_optimizer({"type": "adam"})
     for params in ({"lr": "fast"}, {"rate": 1}, []):
-        with pytest.raises(NetworkError, match="optimizer .*sgd.* cannot be made: "):
+        with pytest.raises(NetworkError, match=r"optimizer .*sgd.* cannot be made: "):
             nn.load_optimizer({"type": "sgd", "params": params})
 
 
