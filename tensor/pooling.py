@@ -58,7 +58,8 @@ def _max_pool2d_backward(
     dx = numpy.zeros_like(x)
     for i, j, rows, columns in _pixels(x.shape, y.shape, size, stride, padding):
         window = x[:, rows, columns]
-        flat = (window == y[:, i : i + 1, j : j + 1]).reshape(x.shape[0], -1, x.shape[3])
+        cells = window.shape[1] * window.shape[2]
+        flat = (window == y[:, i : i + 1, j : j + 1]).reshape(x.shape[0], cells, x.shape[3])
         first = flat & (numpy.cumsum(flat, axis=1) == 1)  # of several equal maxima the first one gets it all
         dx[:, rows, columns] += first.reshape(window.shape) * dy[:, i : i + 1, j : j + 1]
     return dx

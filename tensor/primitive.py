@@ -8,7 +8,7 @@ for both, since it only computes strides.
     y = double(x)
 
 When a tape is active in this thread, `Primitive.__call__` appends what was called; nn differentiates such tapes. What a
-primitive calls inside is not taped.
+primitive calls inside is not taped, nor is what works in place, since it makes no new value.
 """
 
 import threading
@@ -79,7 +79,7 @@ class Primitive:
 
     def __call__(self, *inputs: Array, **parameters: Any) -> Array:
         tape = _taping.tape
-        if tape is None:
+        if tape is None or self.in_place:
             return self._run(inputs, parameters)
         _taping.tape = None
         try:

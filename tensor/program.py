@@ -103,11 +103,13 @@ def _readable(log: str, source: str, device: OpenCLDevice) -> str:
     marker = next((i for i, line in enumerate(lines) if line.startswith("#line 1 ")), -1)
     messages = []
     for line in log.splitlines():
-        match = re.search(r":(\d+):(\d+): *((?:fatal )?error: .*)", line)
-        if match:
+        # PoCL writes "error: file:3:10: what", other drivers "file:3:10: error: what".
+        match = re.search(r":(\d+):\d+: *(.*)", line)
+        if match and "error" in line:
             number = int(match.group(1))
             text = lines[marker + number] if 0 <= marker + number < len(lines) else ""
-            messages.append(f"  line {number}: {match.group(3)}\n    {text.strip()}")
+            what = match.group(2).removeprefix("fatal ").removeprefix("error: ")
+            messages.append(f"  line {number}: {what}\n    {text.strip()}")
     return f"An OpenCL kernel does not compile on {device.name}:\n" + ("\n".join(messages) or log)
 
 

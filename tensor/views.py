@@ -54,7 +54,7 @@ def assign(target: Array, value: Array) -> None:
     """target[...] = value, broadcast; both of one dtype and device, and not overlapping in memory."""
     if target.dtype != value.dtype:
         value = astype(value, target.dtype)
-    broadcast_to(value, target.shape)
+    _require_broadcast("x[key] = value", value.shape, target.shape)
     if value.storage is target.storage:
         value = copy(value)
     _ASSIGN(target, value)
@@ -130,15 +130,19 @@ def _broadcast(x: Array, shape: Shape) -> Array:
     return Array(x.storage, shape, broadcast_strides(x.shape, x.strides, shape), x.offset, x.dtype)
 
 
+def _require_broadcast(where: str, shape: Shape, wanted: Shape) -> None:
+    missing = len(wanted) - len(shape)
+    if missing < 0 or any(n not in (1, m) for n, m in zip(shape, wanted[missing:], strict=True)):
+        raise ShapeError(f"{where}: shape {shape} cannot be broadcast to {wanted}.")
+
+
 _BROADCAST_TO = primitive("broadcast_to", view=_broadcast)
 
 
 def broadcast_to(x: Array, shape: Any) -> Array:
     """The view of x repeated to `shape` by the rules of broadcasting."""
     wanted = tuple(shape)
-    missing = len(wanted) - x.ndim
-    if missing < 0 or any(n not in (1, m) for n, m in zip(x.shape, wanted[missing:], strict=True)):
-        raise ShapeError(f"broadcast_to: shape {x.shape} cannot be broadcast to {wanted}.")
+    _require_broadcast("broadcast_to", x.shape, wanted)
     return x if wanted == x.shape else _BROADCAST_TO(x, shape=wanted)
 
 
