@@ -10,7 +10,7 @@ import numpy
 from numpy.typing import NDArray
 
 import tensor
-from nn.errors import NetworkError
+from nn.errors import LayerShapeError, NetworkError
 from tensor import Array
 from tensor.kernel import built
 
@@ -67,14 +67,13 @@ class SGD:
             raise NetworkError(
                 "This optimizer has no state yet: call optimizer.initialize(network.vector) first."
             )
-        _sgd(
-            vector,
-            self.state["velocity"],
-            gradient,
-            self._rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-        )
+        velocity = self.state["velocity"]
+        if not vector.shape == gradient.shape == velocity.shape:
+            raise LayerShapeError(
+                f"SGD.step expected a vector and a gradient of shape {list(velocity.shape)}, "
+                f"got {list(vector.shape)} and {list(gradient.shape)}."
+            )
+        _sgd(vector, velocity, gradient, self._rate, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def definition(self) -> dict[str, Any]:
         """What `load_optimizer` makes an equal optimizer of, its state apart; plain data."""

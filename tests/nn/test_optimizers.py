@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 import nn
 import tensor
-from nn.errors import NetworkError
+from nn.errors import LayerShapeError, NetworkError
 from tensor import Device
 
 
@@ -99,6 +99,10 @@ def test_misuse_gets_a_sentence() -> None:
     x = tensor.zeros((2,), device="numpy")
     with pytest.raises(NetworkError, match=r"call optimizer.initialize\(network.vector\) first"):
         nn.SGD(lr=1).step(x, x)
+    optimizer = nn.SGD(lr=1)
+    optimizer.initialize(x)
+    with pytest.raises(LayerShapeError, match=r"expected .* of shape \[2\], got \[2\] and \[1\]"):
+        optimizer.step(x, x[:1])
 
 
 class TorchLeNet(torch.nn.Module):
