@@ -50,7 +50,8 @@ _CHECKSUM = primitive("checksum", numpy=_checksum, opencl=_checksum_opencl)
 
 
 def checksum(x: Array) -> int:
-    """64 bits that differ if any bit of x, or its place in row-major order, differs; the same on every device.
+    """64 bits that differ if any bit of x, or its place in row-major order, differs; the same on every
+    device.
 
     Shape and dtype do not enter. Good against accidents, not against an adversary.
     """

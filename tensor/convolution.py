@@ -80,7 +80,8 @@ def conv2d_backward_data(
 def conv2d_backward_weights(
     x: Array, dy: Array, kernel_shape: Pair, *, stride: Pair = (1, 1), padding: Pair = (0, 0)
 ) -> Array:
-    """Derivative by the weights: x[N, H, W, C], dy[N, OH, OW, O] → dw[O, KH, KW, C] for `kernel_shape` (KH, KW)."""
+    """Derivative by the weights: x[N, H, W, C], dy[N, OH, OW, O] → dw[O, KH, KW, C] for `kernel_shape` (KH,
+    KW)."""
     _check("conv2d_backward_weights", x, dy)
     weights = (dy.shape[3], *kernel_shape, x.shape[3])
     expected = output_shape(x.shape, weights, stride, padding)

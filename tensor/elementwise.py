@@ -1,7 +1,8 @@
-"""Elementwise operations with broadcasting: a table of one line each, NumPy's definition beside the OpenCL expression.
+"""Elementwise operations with broadcasting: a table of one line each, NumPy's definition beside the OpenCL
+expression.
 
-Inputs of different dtypes are converted to a common one first (`dtypes.promote`). Operations that need real numbers
-(divide, exp, …) convert integers to float32.
+Inputs of different dtypes are converted to a common one first (`dtypes.promote`). Operations that need real
+numbers (divide, exp, …) convert integers to float32.
 """
 
 from collections.abc import Callable
@@ -226,7 +227,7 @@ def where(condition: Array, a: Operand, b: Operand) -> Array:
     return _WHERE(condition, first, second)
 
 
-# --- conversion between dtypes ----------------------------------------------------------------------------------------
+# --- conversion between dtypes ------------------------------------------------------------------------------
 
 
 def _convert(x: Any, dtype: DType) -> Any:

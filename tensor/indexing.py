@@ -51,7 +51,8 @@ _TAKE = primitive("take", numpy=_take, opencl=_take_opencl)
 def take(x: Array, indices: Array, axis: int = 0) -> Array:
     """The elements of x at an integer array [M] of places along one axis: […, M, …].
 
-    The values of indices are not looked at on the host: one that is out of range gives NaN, or 0 for integers.
+    The values of indices are not looked at on the host: one that is out of range gives NaN, or 0 for
+    integers.
     """
     if indices.ndim != 1 or not -x.ndim <= axis < x.ndim:
         raise ShapeError(

@@ -18,7 +18,8 @@ _MATMUL = primitive("matmul", numpy=_matmul, opencl=through_host(_matmul))
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a[…, M, K] · b[…, K, N] → […, M, N] in float32; leading axes are broadcast, transposed views need no copy.
+    """a[…, M, K] · b[…, K, N] → […, M, N] in float32; leading axes are broadcast, transposed views need no
+    copy.
 
     A vector [K] on the left or right is a row or a column whose axis disappears from the result.
     """

@@ -1,4 +1,5 @@
-"""Random numbers that depend on what they are for and on nothing else: Philox4x32-10, the same bits on every device."""
+"""Random numbers that depend on what they are for and on nothing else: Philox4x32-10, the same bits on every
+device."""
 
 from typing import Any
 
@@ -85,10 +86,12 @@ def random_uniform(
     offset: int = 0,
     device: "Device | str | None" = None,
 ) -> Array:
-    """float32 numbers in [0, 1) with 24 random bits: elements offset, offset + 1, … of the stream (key, counter).
+    """float32 numbers in [0, 1) with 24 random bits: elements offset, offset + 1, … of the stream (key,
+    counter).
 
-    `key` is any integers, such as (seed, layer). `counter` (the step) may be an integer array with one element on the
-    device, so that a recorded step draws new numbers in each replay. Equal arguments give equal bits everywhere.
+    `key` is any integers, such as (seed, layer). `counter` (the step) may be an integer array with one
+    element on the device, so that a recorded step draws new numbers in each replay. Equal arguments give
+    equal bits everywhere.
     """
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     folded = fold_key((key,) if isinstance(key, int) else tuple(key))

@@ -89,5 +89,6 @@ def _check(where: str, logits: Array, labels: Array) -> None:
         )
     if logits.dtype != dtypes.float32 or labels.dtype != dtypes.int32:
         raise DTypeError(
-            f"{where}: expected float32 logits and int32 labels, got {logits.dtype.name} and {labels.dtype.name}."
+            f"{where}: expected float32 logits and int32 labels, "
+            f"got {logits.dtype.name} and {labels.dtype.name}."
         )

@@ -1,4 +1,5 @@
-"""Views: other shapes and strides over the same memory; and copying between layouts, which is what they replace."""
+"""Views: other shapes and strides over the same memory; and copying between layouts, which is what they
+replace."""
 
 from math import prod
 from typing import Any
@@ -17,7 +18,7 @@ from tensor.primitive import primitive
 Key = tuple[int | slice | None, ...]
 
 
-# --- copies -----------------------------------------------------------------------------------------------------------
+# --- copies -------------------------------------------------------------------------------------------------
 
 
 def _copy_opencl(x: Array) -> Array:
@@ -60,7 +61,7 @@ def assign(target: Array, value: Array) -> None:
     _ASSIGN(target, value)
 
 
-# --- reshape ----------------------------------------------------------------------------------------------------------
+# --- reshape ------------------------------------------------------------------------------------------------
 
 
 def _reshaped_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:
@@ -96,7 +97,8 @@ _RESHAPE = primitive("reshape", view=_reshape)
 
 
 def reshape(x: Array, shape: Any) -> Array:
-    """The same elements in row-major order under another shape; one size may be −1. A view wherever strides allow."""
+    """The same elements in row-major order under another shape; one size may be −1. A view wherever strides
+    allow."""
     sizes = tuple(int(each) for each in ((shape,) if isinstance(shape, int) else shape))
     known = prod(each for each in sizes if each != -1)
     if sizes.count(-1) == 1 and known and x.size % known == 0:
@@ -106,7 +108,7 @@ def reshape(x: Array, shape: Any) -> Array:
     return x if sizes == x.shape else _RESHAPE(x, shape=sizes)
 
 
-# --- permute, broadcast -----------------------------------------------------------------------------------------------
+# --- permute, broadcast -------------------------------------------------------------------------------------
 
 
 def _permute(x: Array, axes: Shape) -> Array:
@@ -146,7 +148,7 @@ def broadcast_to(x: Array, shape: Any) -> Array:
     return x if wanted == x.shape else _BROADCAST_TO(x, shape=wanted)
 
 
-# --- indexing ---------------------------------------------------------------------------------------------------------
+# --- indexing -----------------------------------------------------------------------------------------------
 
 
 def _index(x: Array, key: Key) -> Array:

@@ -30,7 +30,7 @@ def test_devices_are_found_by_spec_kind_and_part_of_name(device):
 
 
 def test_an_unknown_device_lists_the_known_ones():
-    with pytest.raises(tensor.errors.DeviceError, match="no device 'warp drive'.*numpy = NumPy") as caught:
+    with pytest.raises(tensor.errors.DeviceError, match=r"no device 'warp drive'.*numpy = NumPy") as caught:
         tensor.device("warp drive")
     assert caught.value.exit_code == 5
 

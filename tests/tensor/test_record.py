@@ -63,9 +63,11 @@ def test_nothing_is_placed_where_a_replay_writes(device):
 
 
 def test_memory_from_outside_stays_alive(device):
-    x = tensor.full(1000, 3.0)
-    recording = tensor.record(lambda: tensor.sum(x * 1))
-    del x
+    def recorded():
+        x = tensor.full(1000, 3.0)  # nobody but the recording knows it once this returns
+        return tensor.record(lambda: tensor.sum(x * 1))
+
+    recording = recorded()
     others = [tensor.full(1000, 9.0) for _ in range(20)]
     assert float(recording.replay()) == 3000
     assert len(others) == 20
