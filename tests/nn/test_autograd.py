@@ -195,6 +195,19 @@ def test_a_loss_must_be_a_scalar(loss: Callable[[Array], Any], got: str) -> None
         nn.value_and_grad(network, loss)(tensor.ones((3,), device="numpy"))
 
 
+def test_writing_in_place_is_refused(device: Device) -> None:
+    """Silently it would lose the gradient of what was written."""
+    network = nn.Sequential(nn.Linear(3, 3)).initialize(device)
+
+    def loss(x: Array) -> Array:
+        whole = tensor.zeros((2, 3), device=device)
+        whole[0] = network(x)[0]
+        return tensor.sum(whole)
+
+    with pytest.raises(GradientError, match=r"assign wrote in place what depends on a parameter"):
+        nn.value_and_grad(network, loss)(tensor.ones((1, 3), device=device))
+
+
 def test_a_recorded_step_is_a_step(device: Device, generator: numpy.random.Generator) -> None:
     """Replayed with other data, samples and learning rate, a recorded step does what plain steps do."""
     images = generator.random((4, 6, 8, 8, 1), numpy.float32)
