@@ -85,13 +85,12 @@ void conv_gather(const __global float *restrict x, long x_offset, const __global
     long start[BLOCK];
     int origin_h[BLOCK], origin_w[BLOCK], inside[BLOCK / TILE_ROWS];
     const int first = get_group_id(0) * BLOCK, last = min(pixels, first + BLOCK) - 1;
-    for (int t = 0; t < BLOCK && first + t <= last; t += TILE_ROWS) {
+    int column = first % out_width, row = first / out_width % out_height;
+    long image = first / out_width / out_height * (long)height * width * channels;
+    for (int t = 0; first + t <= last; t += TILE_ROWS) {
         int all = 1;
         for (int i = t; i < t + TILE_ROWS; ++i) {
-            const int pixel = min(first + i, last);
-            const int column = pixel % out_width, row = pixel / out_width % out_height;
-            const long image = pixel / out_width / out_height;
-            start[i] = image * height * width * channels;
+            start[i] = image;
 #ifdef BACKWARD
             origin_h[i] = row + pad_h;
             origin_w[i] = column + pad_w;
@@ -102,6 +101,15 @@ void conv_gather(const __global float *restrict x, long x_offset, const __global
             all &= origin_h[i] >= 0 && origin_h[i] + kernel_height <= height
                 && origin_w[i] >= 0 && origin_w[i] + kernel_width <= width;
 #endif
+            if (first + i >= last)
+                continue;  // rows past the end repeat the last pixel, and are not stored
+            if (++column == out_width) {
+                column = 0;
+                if (++row == out_height) {
+                    row = 0;
+                    image += (long)height * width * channels;
+                }
+            }
         }
         inside[t / TILE_ROWS] = all;
         for (int i = t; all && i < t + TILE_ROWS; ++i)

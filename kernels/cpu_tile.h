@@ -24,6 +24,9 @@
 
 // A vector anywhere in memory, aligned to its elements only.
 typedef float8 float8_anywhere __attribute__((aligned(4)));
+typedef float4 float4_anywhere __attribute__((aligned(4)));
+#define LOAD4(p) (*(const __global float4_anywhere *)(p))
+#define STORE4(p, value) (*(__global float4_anywhere *)(p) = (value))
 #define LOAD8(p) (*(const __global float8_anywhere *)(p))
 #define STORE8(p, value) (*(__global float8_anywhere *)(p) = (value))
 
@@ -43,19 +46,34 @@ typedef float8 float8_anywhere __attribute__((aligned(4)));
     STORE8(row + 8 * v, onto ? tile##i##v + LOAD8(row + 8 * v) : tile##i##v);
 #define TILE_STORE_ROW(i)                                                                        \
     if (i < rows) { __global float *row = to + i * row_stride; EACH_VECTOR(TILE_STORE_ONE, i) }
-#define TILE_KEEP_ONE(i, v) tile##i##v,
+#define TILE_STORE_PART_ONE(i, v) store_part(row + 8 * v, tile##i##v, columns - 8 * v, onto);
 #define TILE_STORE_PART_ROW(i)                                                                   \
-    if (i < rows) {                                                                              \
-        const float8 kept[TILE_VECTORS] = {EACH_VECTOR(TILE_KEEP_ONE, i)};                       \
-        store_part(to + i * row_stride, (const float *)kept, columns, onto);                     \
-    }
+    if (i < rows) { __global float *row = to + i * row_stride; EACH_VECTOR(TILE_STORE_PART_ONE, i) }
 #define TILE_STORE                                                                               \
     if (columns == TILE_COLUMNS) { EACH_ROW(TILE_STORE_ROW) } else { EACH_ROW(TILE_STORE_PART_ROW) }
 
-inline void store_part(__global float *to, const float *kept, int columns, int onto)
+// The first `count` elements of a vector, in as few stores as its bits need.
+inline void store_part(__global float *to, float8 value, int count, int onto)
 {
-    for (int j = 0; j < columns; ++j)
-        to[j] = onto ? to[j] + kept[j] : kept[j];
+    if (count >= 8) {
+        STORE8(to, onto ? value + LOAD8(to) : value);
+        return;
+    }
+    if (count <= 0)
+        return;
+    if (count & 4) {
+        STORE4(to, onto ? value.lo + LOAD4(to) : value.lo);
+        to += 4;
+        value.lo = value.hi;
+    }
+    if (count & 2) {
+        to[0] = onto ? to[0] + value.s0 : value.s0;
+        to[1] = onto ? to[1] + value.s1 : value.s1;
+        to += 2;
+        value.s0 = value.s2;
+    }
+    if (count & 1)
+        to[0] = onto ? to[0] + value.s0 : value.s0;
 }
 
 // Eight rows of eight, turned: column s of the rows r0 … r7.

@@ -6,6 +6,7 @@
 //
 //   gemm_pack_a   A -> [batch][panels of TILE_ROWS rows][K][TILE_ROWS]             NDRange (panels, batch)
 //   gemm_pack_b   B -> [batch][panels of TILE_COLUMNS columns][K][TILE_COLUMNS]    NDRange (panels, batch)
+//   gemm_small    packs and multiplies in one launch                              NDRange (panels of N, M/mc, batch)
 //   gemm_blocks   one group computes an mc × nc block of C                         NDRange (N/nc, M/mc, batch)
 //
 // Panels are padded with zeros, so the inner loop knows no edges; only the stores do. Strides and offsets count
@@ -64,28 +65,34 @@ void gemm_pack_a(const __global float *a, long a_offset, long batch_stride, long
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void gemm_pack_b(const __global float *b, long b_offset, long batch_stride, long k_stride, long n_stride, int N,
-                 int K, __global float *packed)
+// One panel of B: `columns` of its TILE_COLUMNS exist.
+inline void pack_columns(const __global float *source, long k_stride, long n_stride, int columns, int depth,
+                         __global float *to)
 {
-    const int panel = get_group_id(0), columns = min(TILE_COLUMNS, N - panel * TILE_COLUMNS);
-    const __global float *source = b + b_offset + get_group_id(1) * batch_stride
-                                 + (long)panel * TILE_COLUMNS * n_stride;
-    __global float *to = packed + ((long)get_group_id(1) * get_num_groups(0) + panel) * TILE_COLUMNS * K;
     if (columns == TILE_COLUMNS && n_stride == 1) {
-        for (int k = 0; k < K; ++k, source += k_stride, to += TILE_COLUMNS)
+        for (int k = 0; k < depth; ++k, source += k_stride, to += TILE_COLUMNS)
             for (int j = 0; j < TILE_COLUMNS; j += 8)
                 STORE8(to + j, LOAD8(source + j));
     } else if (k_stride == 1) {
         int j = 0;
         for (; j < columns; j += 8)
-            pack_turned(source + j * n_stride, n_stride, min(8, columns - j), K, to + j, TILE_COLUMNS);
-        for (int k = 0; k < K; ++k)
+            pack_turned(source + j * n_stride, n_stride, min(8, columns - j), depth, to + j, TILE_COLUMNS);
+        for (int k = 0; k < depth; ++k)
             for (j = columns; j < TILE_COLUMNS; ++j)
                 to[(long)k * TILE_COLUMNS + j] = 0.0f;
     } else {
-        pack_any(source, n_stride, k_stride, columns, K, to, TILE_COLUMNS);
+        pack_any(source, n_stride, k_stride, columns, depth, to, TILE_COLUMNS);
     }
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void gemm_pack_b(const __global float *b, long b_offset, long batch_stride, long k_stride, long n_stride, int N,
+                 int K, __global float *packed)
+{
+    const int n = get_group_id(0) * TILE_COLUMNS;
+    pack_columns(b + b_offset + get_group_id(1) * batch_stride + n * n_stride, k_stride, n_stride,
+                 min(TILE_COLUMNS, N - n), K,
+                 packed + ((long)get_group_id(1) * get_num_groups(0) + get_group_id(0)) * TILE_COLUMNS * K);
 }
 
 // ---------------------------------------------------------------- product
@@ -99,6 +106,7 @@ inline void multiply_panels(const __global float *restrict left_panel, const __g
         TILE_ADD
     TILE_STORE
 }
+#undef LEFT
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void gemm_blocks(const __global float *restrict packed_a, const __global float *restrict packed_b, __global float *c,
@@ -116,4 +124,42 @@ void gemm_blocks(const __global float *restrict packed_a, const __global float *
                 multiply_panels(packed_a + (long)m * K + (long)k * TILE_ROWS,
                                 packed_b + (long)n * K + (long)k * TILE_COLUMNS, min(kc, K - k),
                                 c + (long)m * N + n, N, m_end - m, min(TILE_COLUMNS, n_end - n), k > 0);
+}
+
+// A small product in one launch. One group computes mc × TILE_COLUMNS of C: it packs its own panel of B, kc steps at a
+// time, into its slice of `panels` (kc · TILE_COLUMNS elements each), and reads A where it lies.
+#define LEFT(i) row##i[at]
+#define ROW_POINTER(i) const __global float *row##i = left_rows + min(i, rows - 1) * m_stride;
+inline void multiply_rows(const __global float *restrict left_rows, long m_stride, long k_stride,
+                          const __global float *restrict right, int depth, __global float *to, long row_stride, int rows,
+                          int columns, int onto)
+{
+    EACH_ROW(ROW_POINTER)
+    TILE_ZERO
+    long at = 0;
+    for (int k = 0; k < depth; ++k, at += k_stride, right += TILE_COLUMNS)
+        TILE_ADD
+    TILE_STORE
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void gemm_small(const __global float *restrict a, long a_offset, long a_batch_stride, long m_stride, long ak_stride,
+                const __global float *restrict b, long b_offset, long b_batch_stride, long bk_stride, long n_stride,
+                __global float *panels, __global float *restrict c, long c_offset, int M, int N, int K, int mc, int kc)
+{
+    const int n = get_group_id(0) * TILE_COLUMNS, columns = min(TILE_COLUMNS, N - n);
+    const int m_begin = get_group_id(1) * mc, m_end = min(M, m_begin + mc);
+    const long batch = get_group_id(2);
+    const long group = (batch * get_num_groups(1) + get_group_id(1)) * get_num_groups(0) + get_group_id(0);
+    __global float *panel = panels + group * kc * TILE_COLUMNS;
+    a += a_offset + batch * a_batch_stride;
+    b += b_offset + batch * b_batch_stride + n * n_stride;
+    c += c_offset + batch * M * (long)N + n;
+    for (int k = 0; k < K; k += kc) {
+        const int depth = min(kc, K - k);
+        pack_columns(b + k * bk_stride, bk_stride, n_stride, columns, depth, panel);
+        for (int m = m_begin; m < m_end; m += TILE_ROWS)
+            multiply_rows(a + m * m_stride + k * ak_stride, m_stride, ak_stride, panel, depth, c + (long)m * N, N,
+                          m_end - m, columns, k > 0);
+    }
 }
