@@ -1,8 +1,12 @@
 // Convolution for CPUs, NHWC images and OHWI weights: no im2col, the register tile reads the images in place.
 //
-//   conv_gather           forward, and with -D BACKWARD the gradient of the image    NDRange (blocks of pixels)
-//   conv_weight_parts     the gradient of the weights, a part of the pixels each     NDRange (O/panel, J/block, parts)
-//   conv_weight_sum       adds the parts in order: no atomics, the same bits always  NDRange (O/8, J/8)
+//   conv_gather         forward, and with -D BACKWARD the gradient of the image      NDRange (blocks of pixels)
+//   conv_weight_parts   the gradient of the weights, each from a part of the pixels  NDRange (O/TILE_COLUMNS, J/block, parts)
+//   conv_weight_sum     adds the parts in order: no atomics, the same bits always    NDRange (O/8, J/64)
+//   conv_pad            images with a border of zeros, for conv_weight_parts         NDRange (W'·C, H', N)
+//
+// Weights come packed by gemm_pack_b, with a panel of zeros at the end: forward as one matrix [KH·KW·C, O], backward as
+// one [O, C] for each tap.
 //
 // A pixel of the result is a dot product over taps (kh, kw) and channels. As in XNNPACK's indirect convolution
 // (M. Dukhan, "The Indirect Convolution Algorithm", 2019) each tile row holds a pointer to its pixel's channels under the
@@ -11,7 +15,7 @@
 
 #include "cpu_tile.h"
 
-#define BLOCK 96   // pixels of one group; a multiple of both TILE_ROWS
+#define MOST_PIXELS 96   // of one group; a multiple of both TILE_ROWS
 
 typedef struct {
     int height, width, channels;      // of the source
@@ -44,7 +48,7 @@ inline int source_position(int o, int k, int stride, int extent)
 // The tile of TILE_ROWS pixels by TILE_COLUMNS outputs. `start` is the first element read (inside) or the image's own
 // first element (not inside).
 inline void gather_tile(const __global float *restrict x, const long *start, const int *origin_h, const int *origin_w,
-                        int inside, const geometry g, const __global float *restrict zeros,
+                        int inside, const geometry g, const __global float *zeros,
                         const __global float *restrict packed, long tap_stride, __global float *to, int rows, int columns)
 {
     const int onto = 0;
@@ -76,15 +80,15 @@ inline void gather_tile(const __global float *restrict x, const long *start, con
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv_gather(const __global float *restrict x, long x_offset, const __global float *restrict packed,
-                 const __global float *restrict zeros, __global float *restrict y, long y_offset, int pixels,
+                 long zeros_offset, __global float *restrict y, long y_offset, int pixels, int block,
                  long panel_stride, long tap_stride, int height, int width, int channels, int out_height, int out_width,
                  int outputs, int kernel_height, int kernel_width, int stride_h, int stride_w, int pad_h, int pad_w)
 {
     const geometry g = {height, width, channels, out_height, out_width, outputs,
                         kernel_height, kernel_width, stride_h, stride_w, pad_h, pad_w};
-    long start[BLOCK];
-    int origin_h[BLOCK], origin_w[BLOCK], inside[BLOCK / TILE_ROWS];
-    const int first = get_group_id(0) * BLOCK, last = min(pixels, first + BLOCK) - 1;
+    long start[MOST_PIXELS];
+    int origin_h[MOST_PIXELS], origin_w[MOST_PIXELS], inside[MOST_PIXELS / TILE_ROWS];
+    const int first = get_group_id(0) * block, last = min(pixels, first + block) - 1;
     int column = first % out_width, row = first / out_width % out_height;
     long image = first / out_width / out_height * (long)height * width * channels;
     for (int t = 0; first + t <= last; t += TILE_ROWS) {
@@ -117,7 +121,7 @@ void conv_gather(const __global float *restrict x, long x_offset, const __global
     }
     for (int o = 0; o < outputs; o += TILE_COLUMNS)
         for (int t = 0; first + t <= last; t += TILE_ROWS)
-            gather_tile(x + x_offset, start + t, origin_h + t, origin_w + t, inside[t / TILE_ROWS], g, zeros,
+            gather_tile(x + x_offset, start + t, origin_h + t, origin_w + t, inside[t / TILE_ROWS], g, packed + zeros_offset,
                         packed + o / TILE_COLUMNS * panel_stride, tap_stride,
                         y + y_offset + (long)(first + t) * outputs + o, last + 1 - first - t,
                         min(TILE_COLUMNS, outputs - o));
@@ -133,12 +137,13 @@ inline long weight_offset(int j, int width, int channels, int kernel_width)
 }
 
 // Rows of the tile are weights j of one output channel, columns are output channels; steps are pixels.
-// The images are already padded. dy is read up to TILE_COLUMNS − 1 elements past its end; those lanes are dropped.
+// The images are already padded. A step reads TILE_COLUMNS elements of dy, past the pixel's own `outputs` if they are
+// fewer: those lanes are dropped, and the last pixels, where that would leave dy, go through `tails`.
 #define LEFT(i) pixel[at##i]
 #define WEIGHT_AT(i) const long at##i = weight_offset(min(j + i, weights - 1), width, channels, kernel_width);
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv_weight_parts(const __global float *restrict x, long x_offset, const __global float *restrict dy, long dy_offset,
-                       __global float *restrict parts, int lines, int lines_per_part, int lines_per_pass, int weights,
+                       __global float *restrict parts, __global float *tails, int lines, int lines_per_part, int lines_per_pass, int weights,
                        int weights_per_group, int outputs, int height, int width, int channels, int out_height,
                        int out_width, int kernel_width, int stride_h, int stride_w)
 {
@@ -149,6 +154,8 @@ void conv_weight_parts(const __global float *restrict x, long x_offset, const __
     const int columns = TILE_COLUMNS;
     x += x_offset;
     dy += dy_offset + o;
+    tails += ((long)(part * get_num_groups(1) + get_group_id(1)) * get_num_groups(0) + get_group_id(0)) * TILE_COLUMNS;
+    const __global float *const dy_end = dy - o + (long)lines * out_width * outputs;
     parts += (long)part * weights * row_stride + o;
     for (int pass = line_begin; pass < line_end; pass += lines_per_pass)
         for (int j = j_begin; j < j_end; j += TILE_ROWS) {
@@ -157,9 +164,16 @@ void conv_weight_parts(const __global float *restrict x, long x_offset, const __
             for (int line = pass; line < min(line_end, pass + lines_per_pass); ++line) {
                 const long image = line / out_height, row = (line % out_height) * stride_h;
                 const __global float *pixel = x + (image * height + row) * width * channels;
-                const __global float *right = dy + (long)line * out_width * outputs;
-                for (int q = 0; q < out_width; ++q, pixel += stride_w * channels, right += outputs)
+                const __global float *values = dy + (long)line * out_width * outputs;
+                for (int q = 0; q < out_width; ++q, pixel += stride_w * channels, values += outputs) {
+                    const __global float *right = values;
+                    if (values + TILE_COLUMNS > dy_end) {
+                        for (int i = 0; i < TILE_COLUMNS; ++i)
+                            tails[i] = values + i < dy_end ? values[i] : 0.0f;
+                        right = tails;
+                    }
                     TILE_ADD
+                }
             }
             __global float *to = parts + j * row_stride;
             const int rows = j_end - j, onto = pass > line_begin;
@@ -188,4 +202,13 @@ void conv_weight_sum(const __global float *restrict parts, __global float *restr
             for (int i = 0; i < min(8, weights - j); ++i)
                 dw[dw_offset + (long)(o + r) * weights + j + i] = lane[8 * i + r];
     }
+}
+
+__kernel void conv_pad(const __global float *restrict x, long x_offset, __global float *restrict padded, int height,
+                       int line, int pad_h, int pad_line)
+{
+    const int i = get_global_id(0) - pad_line, h = (int)get_global_id(1) - pad_h;
+    const long to = (get_global_id(2) * get_global_size(1) + get_global_id(1)) * get_global_size(0) + get_global_id(0);
+    const int inside = i >= 0 && i < line && h >= 0 && h < height;
+    padded[to] = inside ? x[x_offset + (get_global_id(2) * height + h) * line + i] : 0.0f;
 }

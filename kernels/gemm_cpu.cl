@@ -9,7 +9,7 @@
 //   gemm_small    packs and multiplies in one launch                              NDRange (panels of N, M/mc, batch)
 //   gemm_blocks   one group computes an mc × nc block of C                         NDRange (N/nc, M/mc, batch)
 //
-// Panels are padded with zeros, so the inner loop knows no edges; only the stores do. Strides and offsets count
+// One panel more than there is asked of gemm_pack_b is a panel of zeros. Panels are padded with zeros, so the inner loop knows no edges; only the stores do. Strides and offsets count
 // elements. mc is a multiple of TILE_ROWS, nc of TILE_COLUMNS. -D TILE_VECTORS: see cpu_tile.h.
 
 #include "cpu_tile.h"
@@ -91,7 +91,7 @@ void gemm_pack_b(const __global float *b, long b_offset, long batch_stride, long
 {
     const int n = get_group_id(0) * TILE_COLUMNS;
     pack_columns(b + b_offset + get_group_id(1) * batch_stride + n * n_stride, k_stride, n_stride,
-                 min(TILE_COLUMNS, N - n), K,
+                 clamp(N - n, 0, TILE_COLUMNS), K,
                  packed + ((long)get_group_id(1) * get_num_groups(0) + get_group_id(0)) * TILE_COLUMNS * K);
 }
 
