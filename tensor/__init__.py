@@ -1,1 +1,172 @@
 """N-dimensional arrays on any OpenCL device, or on NumPy where there is none."""
+
+from tensor import errors
+from tensor.array import Array
+from tensor.convolution import conv2d, conv2d_backward_data, conv2d_backward_weights
+from tensor.creation import (
+    arange,
+    asarray,
+    empty,
+    empty_like,
+    full,
+    full_like,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
+from tensor.device import Device
+from tensor.discovery import default_device, device, device_notes, devices, use_device
+from tensor.dtypes import (
+    bool_ as bool,
+)
+from tensor.dtypes import (
+    float32,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from tensor.elementwise import (
+    abs,
+    add,
+    astype,
+    divide,
+    equal,
+    exp,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    log,
+    logical_and,
+    logical_not,
+    logical_or,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    not_equal,
+    pow,
+    relu,
+    sqrt,
+    subtract,
+    tanh,
+    where,
+)
+from tensor.kernel import Kernel, kernel
+from tensor.matmul import matmul
+from tensor.memory import Memory, scope
+from tensor.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from tensor.primitive import (
+    PRIMITIVES,
+    Call,
+    Primitive,
+    not_recording_calls,
+    primitive,
+    recording_calls,
+    through_host,
+)
+from tensor.record import Recording, host_call, record
+from tensor.reduction import argmax, max, mean, min, sum
+from tensor.softmax import softmax_cross_entropy, softmax_cross_entropy_backward
+from tensor.views import broadcast_to, copy, permute_dims, reshape
+
+__all__ = [
+    "PRIMITIVES",
+    "Array",
+    "Call",
+    "Device",
+    "Kernel",
+    "Memory",
+    "Primitive",
+    "Recording",
+    "abs",
+    "add",
+    "arange",
+    "argmax",
+    "asarray",
+    "astype",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "bool",
+    "broadcast_to",
+    "conv2d",
+    "conv2d_backward_data",
+    "conv2d_backward_weights",
+    "copy",
+    "default_device",
+    "device",
+    "device_notes",
+    "devices",
+    "divide",
+    "empty",
+    "empty_like",
+    "equal",
+    "errors",
+    "exp",
+    "float32",
+    "full",
+    "full_like",
+    "greater",
+    "greater_equal",
+    "host_call",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "kernel",
+    "less",
+    "less_equal",
+    "log",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "matmul",
+    "max",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "maximum",
+    "mean",
+    "memory",
+    "min",
+    "minimum",
+    "multiply",
+    "negative",
+    "not_equal",
+    "not_recording_calls",
+    "ones",
+    "ones_like",
+    "permute_dims",
+    "pow",
+    "primitive",
+    "record",
+    "recording_calls",
+    "relu",
+    "reshape",
+    "scope",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_backward",
+    "sqrt",
+    "subtract",
+    "sum",
+    "tanh",
+    "through_host",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "use_device",
+    "where",
+    "zeros",
+    "zeros_like",
+]
+
+
+def memory(device_or_spec: "Device | str | None" = None) -> Memory:
+    """What arrays occupy on a device (the default one), in bytes."""
+    return device(device_or_spec).memory()

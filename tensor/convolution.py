@@ -41,12 +41,14 @@ def _columns(x: Any, sizes: Geometry) -> Any:
     return under.reshape(sizes.pixels, sizes.weights)
 
 
-def _forward_numpy(x: Any, w: Any, *, sizes: Geometry) -> Any:
+def _forward_numpy(x: Any, w: Any, *, stride: Pair, padding: Pair) -> Any:
+    sizes = geometry("conv2d", x.shape, w.shape, stride, padding)
     return (_columns(x, sizes) @ w.reshape(sizes.O, sizes.weights).T).reshape(sizes.result_shape)
 
 
-def _data_numpy(dy: Any, w: Any, *, sizes: Geometry) -> Any:
-    (pad_h, pad_w), (stride_h, stride_w) = sizes.padding, sizes.stride
+def _data_numpy(dy: Any, w: Any, *, input_shape: Shape, stride: Pair, padding: Pair) -> Any:
+    sizes = geometry("conv2d_backward_data", input_shape, w.shape, stride, padding)
+    (pad_h, pad_w), (stride_h, stride_w) = padding, stride
     columns = dy.reshape(sizes.pixels, sizes.O) @ w.reshape(sizes.O, sizes.weights)
     under = columns.reshape(sizes.N, sizes.P, sizes.Q, sizes.KH, sizes.KW, sizes.C)
     padded = numpy.zeros((sizes.N, sizes.H + 2 * pad_h, sizes.W + 2 * pad_w, sizes.C), numpy.float32)
@@ -57,22 +59,27 @@ def _data_numpy(dy: Any, w: Any, *, sizes: Geometry) -> Any:
     return padded[:, pad_h : pad_h + sizes.H, pad_w : pad_w + sizes.W].copy()
 
 
-def _weights_numpy(x: Any, dy: Any, *, sizes: Geometry) -> Any:
+def _weights_numpy(x: Any, dy: Any, *, kernel_shape: Pair, stride: Pair, padding: Pair) -> Any:
+    sizes = geometry("conv2d_backward_weights", x.shape, (dy.shape[3], *kernel_shape, x.shape[3]), stride, padding)
     return (dy.reshape(sizes.pixels, sizes.O).T @ _columns(x, sizes)).reshape(sizes.weight_shape)
 
 
 # --- the primitives ---------------------------------------------------------------------------------------------------
 
 
-def _forward_opencl(x: Array, w: Array, *, sizes: Geometry) -> Array:
+def _forward_opencl(x: Array, w: Array, *, stride: Pair, padding: Pair) -> Array:
+    sizes = geometry("conv2d", x.shape, w.shape, stride, padding)
     return _launched(sizes.result_shape, _launcher(x).forward, sizes, x, w)
 
 
-def _data_opencl(dy: Array, w: Array, *, sizes: Geometry) -> Array:
+def _data_opencl(dy: Array, w: Array, *, input_shape: Shape, stride: Pair, padding: Pair) -> Array:
+    sizes = geometry("conv2d_backward_data", input_shape, w.shape, stride, padding)
     return _launched(sizes.image_shape, _launcher(dy).backward_data, sizes, dy, w)
 
 
-def _weights_opencl(x: Array, dy: Array, *, sizes: Geometry) -> Array:
+def _weights_opencl(x: Array, dy: Array, *, kernel_shape: Pair, stride: Pair, padding: Pair) -> Array:
+    weight_shape = (dy.shape[3], *kernel_shape, x.shape[3])
+    sizes = geometry("conv2d_backward_weights", x.shape, weight_shape, stride, padding)
     return _launched(sizes.weight_shape, _launcher(x).backward_weights, sizes, x, dy)
 
 
@@ -87,7 +94,9 @@ def conv2d(x: Array, w: Array, *, stride: Pair = (1, 1), padding: Pair = (0, 0))
     Raises ShapeError if the shapes do not fit, DTypeError for other dtypes.
     """
     _require_float32("conv2d", x, w)
-    return _FORWARD(x, w, sizes=geometry("conv2d", x.shape, w.shape, stride, padding))
+    options = {"stride": _pair(stride), "padding": _pair(padding)}
+    geometry("conv2d", x.shape, w.shape, **options)
+    return _FORWARD(x, w, **options)
 
 
 def conv2d_backward_data(
@@ -98,9 +107,10 @@ def conv2d_backward_data(
     Each element gathers its sum in a fixed order, without atomics: the same bits at each call.
     """
     _require_float32("conv2d_backward_data", dy, w)
-    sizes = geometry("conv2d_backward_data", tuple(input_shape), w.shape, stride, padding)
+    shape, options = tuple(input_shape), {"stride": _pair(stride), "padding": _pair(padding)}
+    sizes = geometry("conv2d_backward_data", shape, w.shape, **options)
     _require_shape("conv2d_backward_data", dy, sizes.result_shape)
-    return _DATA(dy, w, sizes=sizes)
+    return _DATA(dy, w, input_shape=shape, **options)
 
 
 def conv2d_backward_weights(
@@ -111,10 +121,17 @@ def conv2d_backward_weights(
     Pixels are summed in parts and the parts in order: the same bits at each call on the same kind of device.
     """
     _require_float32("conv2d_backward_weights", x, dy)
-    weight_shape = (*dy.shape[-1:], *kernel_shape, *x.shape[-1:])
-    sizes = geometry("conv2d_backward_weights", x.shape, weight_shape, stride, padding)
+    options = {"stride": _pair(stride), "padding": _pair(padding)}
+    weight_shape = (*dy.shape[-1:], *_pair(kernel_shape), *x.shape[-1:])
+    sizes = geometry("conv2d_backward_weights", x.shape, weight_shape, **options)
     _require_shape("conv2d_backward_weights", dy, sizes.result_shape)
-    return _WEIGHTS(x, dy, sizes=sizes)
+    return _WEIGHTS(x, dy, kernel_shape=_pair(kernel_shape), **options)
+
+
+def _pair(value: Pair) -> Pair:
+    """A pair of ints, also from a list or NumPy integers: parameters are keys of caches and of tapes."""
+    first, second = value
+    return int(first), int(second)
 
 
 def _require_float32(where: str, first: Array, second: Array) -> None:

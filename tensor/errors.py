@@ -1,4 +1,13 @@
-"""The exception tree of the whole project starts here, in its lowest house."""
+"""The exception tree of the whole project starts here, in its lowest house.
+
+MeshError
+├── DeviceError            no such device, arrays on different devices, an array that was released
+│   └── OutOfMemoryError   a device cannot hold what was asked for
+├── ShapeError             shapes that do not fit together, an index out of range
+├── DTypeError             a dtype that an operation or a device does not take
+├── KernelBuildError       OpenCL C text that does not compile, or is launched with wrong arguments
+└── RecordError            something that cannot be replayed was done inside record()
+"""
 
 
 class MeshError(Exception):
@@ -8,3 +17,29 @@ class MeshError(Exception):
     """
 
     exit_code = 1
+
+
+class DeviceError(MeshError):
+    """No such device, or arrays of different devices in one operation."""
+
+    exit_code = 5
+
+
+class OutOfMemoryError(DeviceError):
+    """A device cannot hold what was asked for."""
+
+
+class ShapeError(MeshError, ValueError):
+    """Shapes do not fit together, or an index is out of range."""
+
+
+class DTypeError(MeshError, TypeError):
+    """An operation or a device does not take this dtype."""
+
+
+class KernelBuildError(MeshError):
+    """OpenCL C text does not compile, or was launched with wrong arguments."""
+
+
+class RecordError(MeshError):
+    """Something that cannot be replayed was done inside record()."""

@@ -1,6 +1,7 @@
 """The sizes of one convolution, and what may be asked of it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tensor.errors import ShapeError
 
@@ -54,6 +55,7 @@ class Geometry:
         return self.N, self.P, self.Q, self.O
 
 
+@lru_cache(maxsize=1024)
 def geometry(
     where: str, image: tuple[int, ...], weight: tuple[int, ...], stride: Pair, padding: Pair
 ) -> Geometry:

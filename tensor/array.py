@@ -1,0 +1,292 @@
+"""The n-dimensional array: a shape and strides over a piece of device memory. Views share memory, nothing is copied.
+
+Element (i, j, …) lies at `x.buffer[x.offset + i * x.strides[0] + j * x.strides[1] + …]`; offset and strides count
+elements and may be negative or zero (a broadcast axis).
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from math import prod
+from typing import Any, Union
+
+import numpy
+
+from tensor import dtypes
+from tensor.device import Device, NumpyDevice, OpenCLDevice
+from tensor.dtypes import HostArray
+from tensor.errors import DeviceError, RecordError, ShapeError
+from tensor.memory import Storage
+
+Shape = tuple[int, ...]
+Operand = Union["Array", bool, int, float]
+
+
+@lru_cache(maxsize=4096)
+def contiguous_strides(shape: Shape) -> Shape:
+    """Strides, in elements, of a row-major array of this shape."""
+    strides = []
+    step = 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
+
+
+@lru_cache(maxsize=4096)
+def _is_contiguous(shape: Shape, strides: Shape) -> bool:
+    wanted = contiguous_strides(shape)
+    return 0 in shape or all(n == 1 or s == w for n, s, w in zip(shape, strides, wanted, strict=True))
+
+
+class Array:
+    """An n-dimensional array on a device. Made by `asarray`, `zeros`, … and by operations, not by this constructor."""
+
+    __slots__ = ("__weakref__", "dtype", "offset", "shape", "storage", "strides")
+    __array_priority__ = 1000  # NumPy scalars on the left leave operators to us
+
+    def __init__(
+        self, storage: Storage, shape: Shape, strides: Shape, offset: int, dtype: dtypes.DType
+    ) -> None:
+        self.storage = storage
+        self.shape = shape
+        self.strides = strides
+        self.offset = offset
+        self.dtype = dtype
+
+    # --- making -----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def new(shape: Shape, dtype: dtypes.DType, device: Device) -> "Array":
+        """An uninitialised contiguous array."""
+        return Array(device.allocate(prod(shape), dtype), shape, contiguous_strides(shape), 0, dtype)
+
+    @staticmethod
+    def adopt(values: HostArray, device: NumpyDevice) -> "Array":
+        """An array on the NumPy device around values that nobody else writes to; copies only if not contiguous."""
+        flat = numpy.ascontiguousarray(values).reshape(-1)
+        return Array(device.adopt(flat), values.shape, contiguous_strides(values.shape), 0, values.dtype)
+
+    @staticmethod
+    def upload(values: HostArray, device: Device) -> "Array":
+        """A new array on `device` with a copy of NumPy values."""
+        array = Array.new(values.shape, values.dtype, device)
+        array.write(values)
+        return array
+
+    # --- facts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> Device:
+        return self.storage.device
+
+    @property
+    def buffer(self) -> Any:
+        """The raw memory: a pyopencl buffer, or a flat NumPy array. Raises DeviceError if it was released."""
+        return self.storage.buffer
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether elements lie row-major without gaps, beginning at `offset`."""
+        return _is_contiguous(self.shape, self.strides)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ShapeError("len() of an array without axes.")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        values = numpy.array2string(self.peek(), separator=", ", threshold=20)
+        return f"Array({values}, shape={self.shape}, dtype={self.dtype.name}, device={self.device.spec})"
+
+    # --- between host and device --------------------------------------------------------------------------------------
+
+    def host(self) -> HostArray:
+        """The NumPy view of this array's memory; on the NumPy device only."""
+        size = self.dtype.itemsize
+        strides = tuple(size * each for each in self.strides)
+        return numpy.ndarray(self.shape, self.dtype, self.buffer, self.offset * size, strides)
+
+    def peek(self) -> HostArray:
+        """A NumPy copy of the values; waits for the device."""
+        device = self.device
+        if isinstance(device, NumpyDevice):
+            return self.host().copy()
+        source = self if self.is_contiguous else _views.contiguous(self)
+        values = numpy.empty(self.shape, self.dtype)
+        assert isinstance(device, OpenCLDevice)
+        if values.size:
+            device.read(source.buffer, source.offset * self.dtype.itemsize, values)
+        return values
+
+    def write(self, values: HostArray) -> None:
+        """Overwrite all elements with NumPy values of the same shape and dtype."""
+        device = self.device
+        if not isinstance(device, OpenCLDevice):
+            kept = values.copy() if device.queue.recording is not None else values
+            device.queue.run(lambda: numpy.copyto(self.host(), kept))
+        elif not self.is_contiguous:
+            _views.assign(self, Array.upload(values, device))
+        elif values.size:
+            device.write(self.buffer, self.offset * self.dtype.itemsize, numpy.ascontiguousarray(values))
+
+    def numpy(self) -> HostArray:
+        """A NumPy copy of the values; waits for the device. Raises RecordError inside record()."""
+        if self.device.queue.recording is not None:
+            raise RecordError(
+                "The values of an array were read on the host inside record(); a replay could not use them. "
+                "Read them after the replay, or inside host_call()."
+            )
+        return self.peek()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> HostArray:
+        if copy is False:
+            raise ValueError("numpy.asarray(x, copy=False): the values of an Array always have to be copied.")
+        values = self.numpy()
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def to_device(self, device: "Device | str") -> "Array":
+        """This array on another device: a copy, or itself if it is there already."""
+        target = _discovery.device(device)
+        return self if target is self.device else Array.upload(self.numpy(), target)
+
+    def item(self) -> Any:
+        """The only element as a Python number. Raises ShapeError if there is not exactly one."""
+        if self.size != 1:
+            raise ShapeError(f"Only an array with one element is a number; this one has shape {self.shape}.")
+        return self.numpy().reshape(()).item()
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise dtypes.DTypeError(f"An array of dtype {self.dtype.name} is no index.")
+        return int(self.item())
+
+    # --- views and items ------------------------------------------------------------------------------------------------
+
+    @property
+    def T(self) -> "Array":  # noqa: N802 - the array API's name
+        """The transposed view of a matrix."""
+        if len(self.shape) != 2:
+            raise ShapeError(
+                f".T is for matrices; this array has shape {self.shape}. Use permute_dims(x, axes)."
+            )
+        return _views.permute_dims(self, (1, 0))
+
+    def reshape(self, *shape: Any) -> "Array":
+        """See `tensor.reshape`; takes a tuple or several integers."""
+        return _views.reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    def copy(self) -> "Array":
+        """A contiguous copy with memory of its own."""
+        return _views.copy(self)
+
+    def astype(self, dtype: Any) -> "Array":
+        """See `tensor.astype`."""
+        return _elementwise.astype(self, dtype)
+
+    def __getitem__(self, key: Any) -> "Array":
+        return _views.index(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _views.set_item(self, key, value)
+
+    def __iter__(self) -> Iterator["Array"]:
+        return (self[i] for i in range(len(self)))
+
+    # --- operators ------------------------------------------------------------------------------------------------------
+
+    __hash__ = object.__hash__
+
+    def __add__(self, other: Operand) -> "Array":
+        return _elementwise.add(self, other)
+
+    def __radd__(self, other: Operand) -> "Array":
+        return _elementwise.add(other, self)
+
+    def __sub__(self, other: Operand) -> "Array":
+        return _elementwise.subtract(self, other)
+
+    def __rsub__(self, other: Operand) -> "Array":
+        return _elementwise.subtract(other, self)
+
+    def __mul__(self, other: Operand) -> "Array":
+        return _elementwise.multiply(self, other)
+
+    def __rmul__(self, other: Operand) -> "Array":
+        return _elementwise.multiply(other, self)
+
+    def __truediv__(self, other: Operand) -> "Array":
+        return _elementwise.divide(self, other)
+
+    def __rtruediv__(self, other: Operand) -> "Array":
+        return _elementwise.divide(other, self)
+
+    def __pow__(self, other: Operand) -> "Array":
+        return _elementwise.pow(self, other)
+
+    def __rpow__(self, other: Operand) -> "Array":
+        return _elementwise.pow(other, self)
+
+    def __matmul__(self, other: "Array") -> "Array":
+        return _matmul.matmul(self, other)
+
+    def __neg__(self) -> "Array":
+        return _elementwise.negative(self)
+
+    def __abs__(self) -> "Array":
+        return _elementwise.abs(self)
+
+    def __lt__(self, other: Operand) -> "Array":
+        return _elementwise.less(self, other)
+
+    def __le__(self, other: Operand) -> "Array":
+        return _elementwise.less_equal(self, other)
+
+    def __gt__(self, other: Operand) -> "Array":
+        return _elementwise.greater(self, other)
+
+    def __ge__(self, other: Operand) -> "Array":
+        return _elementwise.greater_equal(self, other)
+
+    def __eq__(self, other: Operand) -> "Array":  # type: ignore[override]  # elementwise, as in the array API
+        return _elementwise.equal(self, other)
+
+    def __ne__(self, other: Operand) -> "Array":  # type: ignore[override]  # elementwise, as in the array API
+        return _elementwise.not_equal(self, other)
+
+
+def same_device(where: str, *arrays: Array) -> Device:
+    """The device that all arrays share; raises DeviceError if they do not."""
+    device = arrays[0].device
+    for each in arrays:
+        if each.device is not device:
+            found = ", ".join(each.device.spec for each in arrays)
+            raise DeviceError(f"{where}: arrays on different devices ({found}); use x.to_device(device).")
+    return device
+
+
+# At the end, since these modules are made of Arrays themselves; methods above need them only when called.
+from tensor import discovery as _discovery  # noqa: E402
+from tensor import elementwise as _elementwise  # noqa: E402
+from tensor import matmul as _matmul  # noqa: E402
+from tensor import views as _views  # noqa: E402

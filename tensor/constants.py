@@ -1,0 +1,59 @@
+"""Python numbers as arrays without axes, kept per device, so that `x * 0.5` costs no transfer after the first time."""
+
+from collections import OrderedDict
+
+import numpy
+
+from tensor import dtypes
+from tensor.array import Array, Operand
+from tensor.device import Device
+from tensor.errors import DTypeError
+from tensor.memory import outside_scopes
+
+_KEPT = (
+    256  # numbers per process; a program that computes with ever new numbers only pays a transfer for each
+)
+
+_constants: OrderedDict[tuple[str, str, str], Array] = OrderedDict()
+
+
+def constant(value: bool | int | float, dtype: dtypes.DType, device: Device) -> Array:
+    """The array without axes that holds a Python number; shared, never to be written to."""
+    key = (device.spec, dtype.char, repr(value))  # repr tells 0.0 from -0.0, and True from 1
+    found = _constants.get(key)
+    if found is not None:
+        return found
+    try:
+        values = numpy.array(value, dtype)
+    except OverflowError as error:
+        raise DTypeError(
+            f"The number {value} does not fit into {dtype.name}; use astype on the array first."
+        ) from error
+    with outside_scopes(), device.queue.not_recording():
+        made = _constants[key] = Array.upload(values, device)
+    while len(_constants) > _KEPT:
+        _constants.popitem(last=False)
+    return made
+
+
+def operands(where: str, a: Operand, b: Operand) -> tuple[Array, Array]:
+    """Both operands as arrays; a number takes its dtype from the array that it meets."""
+    if isinstance(a, Array):
+        if isinstance(b, Array):
+            return a, b
+        return a, _like(where, b, a)
+    if isinstance(b, Array):
+        return _like(where, a, b), b
+    raise DTypeError(
+        f"{where}: expected at least one Array, got {type(a).__name__} and {type(b).__name__}; use asarray."
+    )
+
+
+def _like(where: str, value: object, met: Array) -> Array:
+    if isinstance(value, numpy.generic):
+        value = value.item()
+    if not isinstance(value, bool | int | float):
+        raise DTypeError(
+            f"{where}: expected an Array or a number, got {type(value).__name__}; use tensor.asarray."
+        )
+    return constant(value, dtypes.of_scalar(value, met.dtype), met.device)

@@ -1,0 +1,166 @@
+"""Max and average pooling of images NHWC, in both directions.
+
+Output size: (size + 2·padding − window) / stride + 1, rounded up with `ceil_mode`, else down; a window that would begin
+beyond the image and its padding is left out. The networks of 2016 round max pooling up and average pooling down.
+"""
+
+from typing import Any
+
+import numpy
+
+from tensor.array import Array
+from tensor.errors import DTypeError, ShapeError
+from tensor.primitive import primitive, through_host
+
+Pair = tuple[int, int]
+
+
+def pooled_size(size: int, window: int, stride: int, padding: int, ceil_mode: bool) -> int:
+    """How many windows fit along one axis."""
+    span = size + 2 * padding - window
+    count = (-(-span // stride) if ceil_mode else span // stride) + 1
+    # A window has to begin inside the image or its leading padding.
+    return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
+
+
+def _pixels(x_shape: Any, y_shape: Any, size: Pair, stride: Pair, padding: Pair) -> Any:
+    """For each output pixel: its place and the slices of the image that its window covers."""
+    for i in range(y_shape[1]):
+        for j in range(y_shape[2]):
+            top, left = i * stride[0] - padding[0], j * stride[1] - padding[1]
+            rows = slice(max(top, 0), min(top + size[0], x_shape[1]))
+            columns = slice(max(left, 0), min(left + size[1], x_shape[2]))
+            yield i, j, rows, columns
+
+
+def _pooled_shape(x_shape: Any, size: Pair, stride: Pair, padding: Pair, ceil_mode: bool) -> tuple[int, ...]:
+    h, w = (pooled_size(x_shape[1 + a], size[a], stride[a], padding[a], ceil_mode) for a in (0, 1))
+    return x_shape[0], h, w, x_shape[3]
+
+
+def _max_pool2d(x: Any, size: Pair, stride: Pair, padding: Pair, ceil_mode: bool) -> Any:
+    y = numpy.empty(_pooled_shape(x.shape, size, stride, padding, ceil_mode), x.dtype)
+    for i, j, rows, columns in _pixels(x.shape, y.shape, size, stride, padding):
+        y[:, i, j] = x[:, rows, columns].max(axis=(1, 2))
+    return y
+
+
+def _max_pool2d_backward(
+    x: Any, y: Any, dy: Any, size: Pair, stride: Pair, padding: Pair, ceil_mode: bool
+) -> Any:
+    dx = numpy.zeros_like(x)
+    for i, j, rows, columns in _pixels(x.shape, y.shape, size, stride, padding):
+        window = x[:, rows, columns]
+        flat = (window == y[:, i : i + 1, j : j + 1]).reshape(x.shape[0], -1, x.shape[3])
+        first = flat & (numpy.cumsum(flat, axis=1) == 1)  # of several equal maxima the first one gets it all
+        dx[:, rows, columns] += first.reshape(window.shape) * dy[:, i : i + 1, j : j + 1]
+    return dx
+
+
+def _divisor(i: int, j: int, x_shape: Any, size: Pair, stride: Pair, padding: Pair) -> Any:
+    """How many cells of the padded image a window covers."""
+    high = min(i * stride[0] + size[0], x_shape[1] + 2 * padding[0]) - i * stride[0]
+    wide = min(j * stride[1] + size[1], x_shape[2] + 2 * padding[1]) - j * stride[1]
+    return numpy.float32(high * wide)
+
+
+def _avg_pool2d(x: Any, size: Pair, stride: Pair, padding: Pair, ceil_mode: bool) -> Any:
+    y = numpy.empty(_pooled_shape(x.shape, size, stride, padding, ceil_mode), x.dtype)
+    for i, j, rows, columns in _pixels(x.shape, y.shape, size, stride, padding):
+        y[:, i, j] = x[:, rows, columns].sum(axis=(1, 2)) / _divisor(i, j, x.shape, size, stride, padding)
+    return y
+
+
+def _avg_pool2d_backward(
+    dy: Any, input_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Pair, ceil_mode: bool
+) -> Any:
+    dx = numpy.zeros(input_shape, dy.dtype)
+    for i, j, rows, columns in _pixels(input_shape, dy.shape, size, stride, padding):
+        share = dy[:, i : i + 1, j : j + 1] / _divisor(i, j, input_shape, size, stride, padding)
+        dx[:, rows, columns] += share
+    return dx
+
+
+_MAX_POOL2D = primitive("max_pool2d", numpy=_max_pool2d, opencl=through_host(_max_pool2d))
+_MAX_POOL2D_BACKWARD = primitive(
+    "max_pool2d_backward", numpy=_max_pool2d_backward, opencl=through_host(_max_pool2d_backward)
+)
+_AVG_POOL2D = primitive("avg_pool2d", numpy=_avg_pool2d, opencl=through_host(_avg_pool2d))
+_AVG_POOL2D_BACKWARD = primitive(
+    "avg_pool2d_backward", numpy=_avg_pool2d_backward, opencl=through_host(_avg_pool2d_backward)
+)
+
+
+def _geometry(
+    where: str, x_shape: tuple[int, ...], size: Pair, stride: Pair | None, padding: Pair, ceil_mode: bool
+) -> dict[str, Any]:
+    """The checked parameters of one pooling."""
+    steps = tuple(size if stride is None else stride)
+    if len(x_shape) != 4:
+        raise ShapeError(f"{where}: expected images [N, H, W, C], got shape {x_shape}.")
+    if any(2 * p > s for p, s in zip(padding, size, strict=True)):
+        raise ShapeError(f"{where}: padding {tuple(padding)} is more than half of the window {tuple(size)}.")
+    if any(n + 2 * p < s for n, p, s in zip(x_shape[1:3], padding, size, strict=True)):
+        raise ShapeError(
+            f"{where}: the window {tuple(size)} is larger than the images {x_shape[1:3]} with padding."
+        )
+    return {"size": tuple(size), "stride": steps, "padding": tuple(padding), "ceil_mode": ceil_mode}
+
+
+def _check(where: str, expected: tuple[int, ...], *arrays: Array) -> None:
+    for each in arrays:
+        if each.dtype.kind != "f":
+            raise DTypeError(f"{where}: expected float32, got {each.dtype.name}; use astype.")
+        if each.shape != expected:
+            raise ShapeError(f"{where}: expected shape {expected}, got {each.shape}.")
+
+
+def max_pool2d(
+    x: Array, size: Pair, *, stride: Pair | None = None, padding: Pair = (0, 0), ceil_mode: bool = False
+) -> Array:
+    """Largest value of each window of x[N, H, W, C] → [N, OH, OW, C]; padding never wins. stride defaults to size."""
+    parameters = _geometry("max_pool2d", x.shape, size, stride, padding, ceil_mode)
+    _check("max_pool2d", x.shape, x)
+    return _MAX_POOL2D(x, **parameters)
+
+
+def max_pool2d_backward(
+    x: Array,
+    y: Array,
+    dy: Array,
+    size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Pair = (0, 0),
+    ceil_mode: bool = False,
+) -> Array:
+    """Derivative by x: each dy goes to the first element of its window that equals y = max_pool2d(x)."""
+    parameters = _geometry("max_pool2d_backward", x.shape, size, stride, padding, ceil_mode)
+    _check("max_pool2d_backward", x.shape, x)
+    _check("max_pool2d_backward", _pooled_shape(x.shape, **parameters), y, dy)
+    return _MAX_POOL2D_BACKWARD(x, y, dy, **parameters)
+
+
+def avg_pool2d(
+    x: Array, size: Pair, *, stride: Pair | None = None, padding: Pair = (0, 0), ceil_mode: bool = False
+) -> Array:
+    """Mean of each window of x[N, H, W, C] → [N, OH, OW, C]; padding counts as zeros. stride defaults to size."""
+    parameters = _geometry("avg_pool2d", x.shape, size, stride, padding, ceil_mode)
+    _check("avg_pool2d", x.shape, x)
+    return _AVG_POOL2D(x, **parameters)
+
+
+def avg_pool2d_backward(
+    dy: Array,
+    input_shape: tuple[int, ...],
+    size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Pair = (0, 0),
+    ceil_mode: bool = False,
+) -> Array:
+    """Derivative by the images of `input_shape` [N, H, W, C]: each dy is spread evenly over its window."""
+    shape = tuple(input_shape)
+    parameters = _geometry("avg_pool2d_backward", shape, size, stride, padding, ceil_mode)
+    _check("avg_pool2d_backward", _pooled_shape(shape, **parameters), dy)
+    return _AVG_POOL2D_BACKWARD(dy, input_shape=shape, **parameters)

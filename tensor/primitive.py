@@ -1,0 +1,158 @@
+"""The table of primitives, and the one function through which every call of one goes.
+
+A primitive is one operation with its two forms side by side: `numpy`, which takes and returns NumPy arrays and is the
+specification, and `opencl`, which takes and returns arrays and launches kernels. A view (reshape, slicing) has one form
+for both, since it only computes strides.
+
+    double = tensor.primitive("double", numpy=lambda x: x * 2, opencl=launch_double)
+    y = double(x)
+
+When a tape is active in this thread, `Primitive.__call__` appends what was called; nn differentiates such tapes. What a
+primitive calls inside is not taped.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+
+from tensor.array import Array, same_device
+from tensor.device import NumpyDevice
+from tensor.errors import MeshError
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One taped call: `output = primitive(*inputs, **parameters)`."""
+
+    primitive: "Primitive"
+    inputs: tuple[Array, ...]
+    parameters: dict[str, Any]
+    output: Array
+
+
+class _Taping(threading.local):
+    tape: list[Call] | None = None
+
+
+_taping = _Taping()
+
+
+@contextmanager
+def recording_calls() -> Iterator[list[Call]]:
+    """Tape all primitive calls of this thread inside the block; blocks nest, the innermost one gets the calls."""
+    outer = _taping.tape
+    tape: list[Call] = []
+    _taping.tape = tape
+    try:
+        yield tape
+    finally:
+        _taping.tape = outer
+
+
+@contextmanager
+def not_recording_calls() -> Iterator[None]:
+    """Suspend the tape inside the block."""
+    outer = _taping.tape
+    _taping.tape = None
+    try:
+        yield
+    finally:
+        _taping.tape = outer
+
+
+@dataclass(frozen=True, eq=False)
+class Primitive:
+    """One operation. Called with arrays of one device and keyword parameters, it returns one array.
+
+    `in_place`: both forms write into their inputs and return nothing; the call returns the first input.
+    """
+
+    name: str
+    numpy: Callable[..., Any] | None = None
+    opencl: Callable[..., Any] | None = None
+    view: Callable[..., Array] | None = None
+    in_place: bool = field(default=False, kw_only=True)
+
+    def __call__(self, *inputs: Array, **parameters: Any) -> Array:
+        tape = _taping.tape
+        if tape is None:
+            return self._run(inputs, parameters)
+        _taping.tape = None
+        try:
+            output = self._run(inputs, parameters)
+        finally:
+            _taping.tape = tape
+        tape.append(Call(self, inputs, parameters, output))
+        return output
+
+    def _run(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
+        device = same_device(self.name, *inputs)
+        if self.view is not None:
+            return self.view(*inputs, **parameters)
+        if isinstance(device, NumpyDevice):
+            return self._run_numpy(device, inputs, parameters)
+        assert self.opencl is not None
+        output: Array | None = self.opencl(*inputs, **parameters)
+        return inputs[0] if output is None else output
+
+    def _run_numpy(self, device: NumpyDevice, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
+        assert self.numpy is not None
+        definition = self.numpy
+        if self.in_place:
+            device.queue.run(lambda: definition(*[each.host() for each in inputs], **parameters))
+            return inputs[0]
+        output = Array.adopt(definition(*[each.host() for each in inputs], **parameters), device)
+        if device.queue.recording is not None:
+
+            def replay() -> None:
+                numpy.copyto(output.host(), definition(*[each.host() for each in inputs], **parameters))
+
+            device.queue.recording.add(replay)
+        return output
+
+
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+def primitive(
+    name: str,
+    *,
+    numpy: Callable[..., Any] | None = None,
+    opencl: Callable[..., Any] | None = None,
+    view: Callable[..., Array] | None = None,
+    in_place: bool = False,
+) -> Primitive:
+    """Add an operation to the table: either `numpy` and `opencl`, or `view` alone. Names are unique.
+
+    `numpy(*numpy_arrays, **parameters)` returns a new NumPy array, `opencl(*arrays, **parameters)` a new Array on the
+    same device; with `in_place` both write into their inputs instead. `through_host(numpy)` gives an `opencl` form that
+    computes on the host.
+    """
+    if name in PRIMITIVES:
+        raise MeshError(f"There is a primitive named {name} already; give yours another name.")
+    if (view is None) == (numpy is None or opencl is None):
+        raise MeshError(f"Primitive {name} needs either numpy= and opencl=, or view= alone.")
+    made = PRIMITIVES[name] = Primitive(name, numpy, opencl, view, in_place=in_place)
+    return made
+
+
+def through_host(definition: Callable[..., Any]) -> Callable[..., Array]:
+    """An OpenCL form that brings its inputs to the host, runs the NumPy definition, and sends the result back."""
+
+    def run(*inputs: Array, **parameters: Any) -> Array:
+        outputs: list[Array] = []
+
+        def compute() -> None:
+            values = definition(*[each.peek() for each in inputs], **parameters)
+            if not outputs:
+                outputs.append(Array.new(values.shape, values.dtype, inputs[0].device))
+            outputs[0].write(values)
+
+        inputs[0].device.queue.run(compute, [each.buffer for each in inputs])
+        return outputs[0]
+
+    return run

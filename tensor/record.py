@@ -1,0 +1,81 @@
+"""Record what a function enqueues, and replay it without running its Python again.
+
+    step = tensor.record(train_step, images, labels)    # runs once
+    images[...] = next_batch
+    step.replay()                                       # the same launches on the same memory
+
+A replay repeats launches with the buffers and numbers of the first run: whatever shall differ from run to run (a batch,
+the learning rate, a random counter) has to live in device memory. Memory that is allocated while recording comes from a
+pool of the recording's own, so nothing else is ever placed where a replay writes; memory from outside is kept alive.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tensor.device import Device, OpenCLDevice
+from tensor.discovery import default_device
+from tensor.errors import RecordError
+
+
+class Recording:
+    """The launches and host calls of one run, in order. `result` is what the function returned, in memory that each
+    replay writes anew."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.pool: Any = device.new_pool() if isinstance(device, OpenCLDevice) else None
+        self.result: Any = None
+        self._actions: list[Callable[[], object]] = []
+        self._owned: set[int] = set()
+        self._kept: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._actions)
+
+    def replay(self) -> Any:
+        """Do it all again; returns `result`, whose arrays now hold the new values. Does not wait for the device."""
+        if self.device.queue.recording is not None:
+            raise RecordError("replay() inside record(): call the recorded function itself there.")
+        for action in self._actions:
+            action()
+        return self.result
+
+    def add(self, action: Callable[[], object], arguments: Sequence[Any] = ()) -> None:
+        """Append an action; buffers among its arguments that are not the recording's own are kept alive."""
+        self._actions.append(action)
+        for each in arguments:
+            address = getattr(each, "int_ptr", None)
+            if address is not None and address not in self._owned:
+                self._kept[address] = each
+
+    def own(self, buffer: Any) -> None:
+        """`buffer` is from this recording's pool, which stays as long as the recording: no need to keep it."""
+        self._owned.add(buffer.int_ptr)
+
+
+def record(function: Callable[..., Any], *arguments: Any, device: "Device | None" = None) -> Recording:
+    """Run `function(*arguments)` once and keep what it enqueues on `device` (the default device) for replays.
+
+    Raises RecordError if it reads values on the host (use host_call) or if recordings nest.
+    """
+    target = default_device() if device is None else device
+    queue = target.queue
+    if queue.recording is not None:
+        raise RecordError(
+            "record() inside record(): one recording at a time; call the inner function itself."
+        )
+    recording = Recording(target)
+    queue.recording = recording
+    try:
+        recording.result = function(*arguments)
+    finally:
+        queue.recording = None
+    return recording
+
+
+def host_call(function: Callable[[], object], device: "Device | None" = None) -> None:
+    """Run `function()` on the host now, and at this very point of every replay of the recording under way.
+
+    Launches before it have been enqueued by then, not necessarily finished; reading an array waits for them.
+    """
+    (default_device() if device is None else device).queue.run(function)

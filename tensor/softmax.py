@@ -1,0 +1,56 @@
+"""Softmax with cross-entropy, in both directions: loss of a row = log Σ exp(logits) − logits[label]."""
+
+from typing import Any
+
+import numpy
+
+from tensor import dtypes
+from tensor.array import Array
+from tensor.errors import DTypeError, ShapeError
+from tensor.primitive import primitive, through_host
+
+
+def _forward(logits: Any, labels: Any) -> Any:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    total = numpy.log(numpy.exp(shifted).sum(axis=1))
+    valid = (labels >= 0) & (labels < logits.shape[1])
+    chosen = numpy.where(valid, labels, 0)
+    losses = total - shifted[numpy.arange(len(labels)), chosen]
+    return numpy.where(valid, losses, numpy.float32(numpy.nan)).astype(numpy.float32)
+
+
+def _backward(logits: Any, labels: Any, dlosses: Any) -> Any:
+    powers = numpy.exp(logits - logits.max(axis=1, keepdims=True))
+    target = numpy.arange(logits.shape[1]) == labels[:, None]
+    return ((powers / powers.sum(axis=1, keepdims=True) - target) * dlosses[:, None]).astype(numpy.float32)
+
+
+_FORWARD = primitive("softmax_cross_entropy", numpy=_forward, opencl=through_host(_forward))
+_BACKWARD = primitive("softmax_cross_entropy_backward", numpy=_backward, opencl=through_host(_backward))
+
+
+def softmax_cross_entropy(logits: Array, labels: Array) -> Array:
+    """Losses [N] of logits[N, K] (float32) and labels[N] (int32); NaN where a label is not in 0 … K − 1."""
+    _check("softmax_cross_entropy", logits, labels)
+    return _FORWARD(logits, labels)
+
+
+def softmax_cross_entropy_backward(logits: Array, labels: Array, dlosses: Array) -> Array:
+    """Derivative by the logits [N, K]: (softmax(logits) − one_hot(labels)) · dlosses[N]."""
+    _check("softmax_cross_entropy_backward", logits, labels)
+    if dlosses.shape != labels.shape:
+        raise ShapeError(
+            f"softmax_cross_entropy_backward: dlosses {dlosses.shape} must match labels {labels.shape}."
+        )
+    return _BACKWARD(logits, labels, dlosses)
+
+
+def _check(where: str, logits: Array, labels: Array) -> None:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or logits.shape[1] == 0:
+        raise ShapeError(
+            f"{where}: expected logits [N, K] and labels [N], got {logits.shape} and {labels.shape}."
+        )
+    if logits.dtype != dtypes.float32 or labels.dtype != dtypes.int32:
+        raise DTypeError(
+            f"{where}: expected float32 logits and int32 labels, got {logits.dtype.name} and {labels.dtype.name}."
+        )

@@ -1,0 +1,218 @@
+"""Views: other shapes and strides over the same memory; and copying between layouts, which is what they replace."""
+
+from math import prod
+from typing import Any
+
+import numpy
+
+from tensor import dtypes
+from tensor.array import Array, Shape, contiguous_strides
+from tensor.constants import constant
+from tensor.elementwise import astype
+from tensor.errors import DTypeError, ShapeError
+from tensor.layout import broadcast_strides, collapse
+from tensor.pointwise import launch
+from tensor.primitive import primitive
+
+Key = tuple[int | slice | None, ...]
+
+
+# --- copies -----------------------------------------------------------------------------------------------------------
+
+
+def _copy_opencl(x: Array) -> Array:
+    output = Array.new(x.shape, x.dtype, x.device)
+    launch("a", x.dtype, output, (x,))
+    return output
+
+
+_COPY = primitive("copy", numpy=lambda x: x.copy(), opencl=_copy_opencl)
+
+
+def copy(x: Array) -> Array:
+    """A contiguous copy with memory of its own."""
+    return _COPY(x)
+
+
+def contiguous(x: Array) -> Array:
+    """x itself if it is contiguous, else a contiguous copy."""
+    return x if x.is_contiguous else copy(x)
+
+
+def _assign_numpy(target: Any, value: Any) -> None:
+    target[...] = value
+
+
+def _assign_opencl(target: Array, value: Array) -> None:
+    launch("a", value.dtype, target, (value,))
+
+
+_ASSIGN = primitive("assign", numpy=_assign_numpy, opencl=_assign_opencl, in_place=True)
+
+
+def assign(target: Array, value: Array) -> None:
+    """target[...] = value, broadcast; both of one dtype and device, and not overlapping in memory."""
+    if target.dtype != value.dtype:
+        value = astype(value, target.dtype)
+    broadcast_to(value, target.shape)
+    if value.storage is target.storage:
+        value = copy(value)
+    _ASSIGN(target, value)
+
+
+# --- reshape ----------------------------------------------------------------------------------------------------------
+
+
+def _reshaped_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:
+    """Strides of the same elements under another shape, None if only a copy can have it."""
+    sizes, (steps,) = collapse(shape, (strides,))
+    sizes, steps = sizes[::-1], steps[::-1]
+    result: list[int] = []
+    block, inside = 0, 1  # the joined axis being cut, and how much of it is used
+    for size in reversed(wanted):
+        if size == 1:
+            result.append(0)
+            continue
+        if inside == sizes[block] and block + 1 < len(sizes):
+            block, inside = block + 1, 1
+        if sizes[block] % (inside * size):
+            return None
+        result.append(steps[block] * inside)
+        inside *= size
+    return tuple(reversed(result))
+
+
+def _reshape(x: Array, shape: Shape) -> Array:
+    if x.is_contiguous:
+        strides: Shape | None = contiguous_strides(shape)
+    else:
+        strides = _reshaped_strides(x.shape, x.strides, shape)
+    if strides is None:
+        x, strides = copy(x), contiguous_strides(shape)
+    return Array(x.storage, shape, strides, x.offset, x.dtype)
+
+
+_RESHAPE = primitive("reshape", view=_reshape)
+
+
+def reshape(x: Array, shape: Any) -> Array:
+    """The same elements in row-major order under another shape; one size may be −1. A view wherever strides allow."""
+    sizes = tuple(int(each) for each in ((shape,) if isinstance(shape, int) else shape))
+    known = prod(each for each in sizes if each != -1)
+    if sizes.count(-1) == 1 and known and x.size % known == 0:
+        sizes = tuple(x.size // known if each == -1 else each for each in sizes)
+    if prod(sizes) != x.size or any(each < 0 for each in sizes):
+        raise ShapeError(f"reshape: shape {x.shape} ({x.size} elements) cannot become {tuple(shape)}.")
+    return x if sizes == x.shape else _RESHAPE(x, shape=sizes)
+
+
+# --- permute, broadcast -----------------------------------------------------------------------------------------------
+
+
+def _permute(x: Array, axes: Shape) -> Array:
+    return Array(
+        x.storage, tuple(x.shape[a] for a in axes), tuple(x.strides[a] for a in axes), x.offset, x.dtype
+    )
+
+
+_PERMUTE_DIMS = primitive("permute_dims", view=_permute)
+
+
+def permute_dims(x: Array, axes: Any) -> Array:
+    """The view whose axis i is axis axes[i] of x."""
+    wanted = tuple(int(a) % max(x.ndim, 1) for a in axes)
+    if sorted(wanted) != list(range(x.ndim)):
+        raise ShapeError(f"permute_dims: axes {tuple(axes)} do not name each axis of shape {x.shape} once.")
+    return _PERMUTE_DIMS(x, axes=wanted)
+
+
+def _broadcast(x: Array, shape: Shape) -> Array:
+    return Array(x.storage, shape, broadcast_strides(x.shape, x.strides, shape), x.offset, x.dtype)
+
+
+_BROADCAST_TO = primitive("broadcast_to", view=_broadcast)
+
+
+def broadcast_to(x: Array, shape: Any) -> Array:
+    """The view of x repeated to `shape` by the rules of broadcasting."""
+    wanted = tuple(shape)
+    missing = len(wanted) - x.ndim
+    if missing < 0 or any(n not in (1, m) for n, m in zip(x.shape, wanted[missing:], strict=True)):
+        raise ShapeError(f"broadcast_to: shape {x.shape} cannot be broadcast to {wanted}.")
+    return x if wanted == x.shape else _BROADCAST_TO(x, shape=wanted)
+
+
+# --- indexing ---------------------------------------------------------------------------------------------------------
+
+
+def _index(x: Array, key: Key) -> Array:
+    shape: list[int] = []
+    strides: list[int] = []
+    offset, axis = x.offset, 0
+    for each in key:
+        if each is None:
+            shape.append(1)
+            strides.append(0)
+            continue
+        if isinstance(each, slice):
+            start, stop, step = each.indices(x.shape[axis])
+            shape.append(len(range(start, stop, step)))
+            strides.append(x.strides[axis] * step)
+        else:
+            start = each
+        offset += start * x.strides[axis] if x.shape[axis] else 0
+        axis += 1
+    return Array(x.storage, tuple(shape), tuple(strides), offset, x.dtype)
+
+
+_INDEX = primitive("index", view=_index)
+
+
+def index(x: Array, key: Any) -> Array:
+    """x[key] as a view: integers, slices with steps, `...`, None. Raises ShapeError out of range."""
+    return _INDEX(x, key=_normalised(x.shape, key))
+
+
+def _normalised(shape: Shape, key: Any) -> Key:
+    """The key with one entry per axis (and None for new ones), integers not negative."""
+    parts = key if isinstance(key, tuple) else (key,)
+    used = sum(each is not None and each is not Ellipsis for each in parts)
+    if used > len(shape) or sum(each is Ellipsis for each in parts) > 1:
+        raise ShapeError(f"Index {key!r} does not fit an array of shape {shape}.")
+    filled: list[Any] = []
+    for each in parts if any(each is Ellipsis for each in parts) else (*parts, Ellipsis):
+        filled += [slice(None)] * (len(shape) - used) if each is Ellipsis else [each]
+    axis, result = 0, []
+    for each in filled:
+        if each is not None and not isinstance(each, slice):
+            each = _integer(each, shape[axis], axis, shape)
+        result.append(each)
+        axis += each is not None
+    return tuple(result)
+
+
+def _integer(value: Any, size: int, axis: int, shape: Shape) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise DTypeError(
+            f"Arrays are indexed with integers, slices, `...` and None; got {value!r}. See tensor.take."
+        )
+    i = int(value)
+    if not -size <= i < size:
+        raise ShapeError(f"Index {i} is out of range for axis {axis} of shape {shape}.")
+    return i % size
+
+
+def set_item(x: Array, key: Any, value: Any) -> None:
+    """x[key] = value in place: an Array of the same device, a NumPy array, a list or a number, broadcast."""
+    target = x if key is Ellipsis else _index(x, _normalised(x.shape, key))
+    if isinstance(value, Array):
+        assign(target, value)
+    elif isinstance(value, bool | int | float):
+        assign(target, constant(target.dtype.type(value).item(), target.dtype, x.device))
+    else:
+        values = numpy.asarray(value)
+        try:
+            values = numpy.broadcast_to(values, target.shape)
+        except ValueError as error:
+            raise ShapeError(f"x[key] = value: shape {values.shape} does not fit {target.shape}.") from error
+        target.write(values.astype(dtypes.as_dtype(target.dtype), copy=False))
