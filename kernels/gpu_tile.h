@@ -13,6 +13,13 @@
 //     LEFT_ALONG_K, RIGHT_ALONG_K            1 if neighbours along k are neighbours in memory, else 0
 // -D BM, BN: 128 × 128 (WARPS 2 × 2) or 64 × 64 (WARPS 2 × 1).
 
+// CPUs run these kernels in tests only, and take seconds to compile the unrolled form.
+#if CPU
+#define UNROLL
+#else
+#define UNROLL _Pragma("unroll")
+#endif
+
 #define BK 8
 #define ITEMS (WARPS_M * WARPS_N * 32)
 #define WARP_ROWS (BM / WARPS_M)
@@ -55,48 +62,48 @@ inline void group_tile(const operands o, int first_row, int first_column, int M,
     float left_next[LEFT_SLOTS], right_next[RIGHT_SLOTS];
     float4 sum[ROW_BLOCKS * 4][COLUMN_BLOCKS];
 
-    #pragma unroll
+    UNROLL
     for (int s = 0; s < LEFT_SLOTS; ++s)
         left_points[s] = left_begin(o, first_row + LEFT_ROW(item + s * ITEMS));
-    #pragma unroll
+    UNROLL
     for (int s = 0; s < RIGHT_SLOTS; ++s)
         right_points[s] = right_begin(o, first_column + RIGHT_COLUMN(item + s * ITEMS));
-    #pragma unroll
+    UNROLL
     for (int i = 0; i < ROW_BLOCKS * 4; ++i)
-        #pragma unroll
+        UNROLL
         for (int j = 0; j < COLUMN_BLOCKS; ++j)
             sum[i][j] = (float4)(0.0f);
 
     // One step before the first one only loads.
-    int half = 0;
+    int page = 0;
     for (int k = k_begin - BK; k < k_end; k += BK) {
         if (k + BK < k_end) {
-            #pragma unroll
+            UNROLL
             for (int s = 0; s < LEFT_SLOTS; ++s) {
                 const int at = k + BK + LEFT_K(item + s * ITEMS);
                 left_next[s] = at < k_end ? left_at(o, left_points[s], at) : 0.0f;
             }
-            #pragma unroll
+            UNROLL
             for (int s = 0; s < RIGHT_SLOTS; ++s) {
                 const int at = k + BK + RIGHT_K(item + s * ITEMS);
                 right_next[s] = at < k_end ? right_at(o, right_points[s], at) : 0.0f;
             }
         }
         if (k >= k_begin) {
-            const __local float *from_left = left + half * LEFT_LOCAL + row;
-            const __local float *from_right = right + half * RIGHT_LOCAL + column;
-            #pragma unroll
+            const __local float *from_left = left + page * LEFT_LOCAL + row;
+            const __local float *from_right = right + page * RIGHT_LOCAL + column;
+            UNROLL
             for (int step = 0; step < BK; ++step) {
                 float4 x[ROW_BLOCKS], y[COLUMN_BLOCKS];
-                #pragma unroll
+                UNROLL
                 for (int i = 0; i < ROW_BLOCKS; ++i)
                     x[i] = *(const __local float4 *)(from_left + step * LEFT_PITCH + i * 16);
-                #pragma unroll
+                UNROLL
                 for (int j = 0; j < COLUMN_BLOCKS; ++j)
                     y[j] = *(const __local float4 *)(from_right + step * RIGHT_PITCH + j * 32);
-                #pragma unroll
+                UNROLL
                 for (int i = 0; i < ROW_BLOCKS; ++i)
-                    #pragma unroll
+                    UNROLL
                     for (int j = 0; j < COLUMN_BLOCKS; ++j) {
                         sum[4 * i][j] += x[i].x * y[j];
                         sum[4 * i + 1][j] += x[i].y * y[j];
@@ -104,26 +111,26 @@ inline void group_tile(const operands o, int first_row, int first_column, int M,
                         sum[4 * i + 3][j] += x[i].w * y[j];
                     }
             }
-            half ^= 1;
+            page ^= 1;
         }
         if (k + BK < k_end) {
-            #pragma unroll
+            UNROLL
             for (int s = 0; s < LEFT_SLOTS; ++s) {
                 const int i = item + s * ITEMS;
-                left[half * LEFT_LOCAL + LEFT_K(i) * LEFT_PITCH + LEFT_ROW(i)] = left_next[s];
+                left[page * LEFT_LOCAL + LEFT_K(i) * LEFT_PITCH + LEFT_ROW(i)] = left_next[s];
             }
-            #pragma unroll
+            UNROLL
             for (int s = 0; s < RIGHT_SLOTS; ++s) {
                 const int i = item + s * ITEMS;
-                right[half * RIGHT_LOCAL + RIGHT_K(i) * RIGHT_PITCH + RIGHT_COLUMN(i)] = right_next[s];
+                right[page * RIGHT_LOCAL + RIGHT_K(i) * RIGHT_PITCH + RIGHT_COLUMN(i)] = right_next[s];
             }
         }
         barrier(CLK_LOCAL_MEM_FENCE);
     }
 
-    #pragma unroll
+    UNROLL
     for (int i = 0; i < ROW_BLOCKS * 4; ++i)
-        #pragma unroll
+        UNROLL
         for (int j = 0; j < COLUMN_BLOCKS; ++j) {
             const int to_row = first_row + row + i / 4 * 16 + i % 4, to_column = first_column + column + j * 32;
             __global float *to = c + to_row * pitch + to_column;

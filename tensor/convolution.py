@@ -60,7 +60,9 @@ def _data_numpy(dy: Any, w: Any, *, input_shape: Shape, stride: Pair, padding: P
 
 
 def _weights_numpy(x: Any, dy: Any, *, kernel_shape: Pair, stride: Pair, padding: Pair) -> Any:
-    sizes = geometry("conv2d_backward_weights", x.shape, (dy.shape[3], *kernel_shape, x.shape[3]), stride, padding)
+    sizes = geometry(
+        "conv2d_backward_weights", x.shape, (dy.shape[3], *kernel_shape, x.shape[3]), stride, padding
+    )
     return (dy.reshape(sizes.pixels, sizes.O).T @ _columns(x, sizes)).reshape(sizes.weight_shape)
 
 

@@ -35,7 +35,18 @@ def forward(sizes: Geometry, x: Array, w: Array, y: Array) -> None:
         (ceil_div(sizes.pixels, block),),
         *(x.buffer, x.offset, packed.buffer, panels * width * depth, y.buffer, y.offset, sizes.pixels, block),
         *(depth * width, sizes.C * width),
-        *(sizes.H, sizes.W, sizes.C, sizes.P, sizes.Q, sizes.O, sizes.KH, sizes.KW, *sizes.stride, *sizes.padding),
+        *(
+            sizes.H,
+            sizes.W,
+            sizes.C,
+            sizes.P,
+            sizes.Q,
+            sizes.O,
+            sizes.KH,
+            sizes.KW,
+            *sizes.stride,
+            *sizes.padding,
+        ),
         local_size=(1,),
     )
 
@@ -56,7 +67,18 @@ def backward_data(sizes: Geometry, dy: Array, w: Array, dx: Array) -> None:
         (ceil_div(pixels, block),),
         *(dy.buffer, dy.offset, packed.buffer, panels * width * depth, dx.buffer, dx.offset, pixels, block),
         *(depth * width, (panels + 1) * depth * width),
-        *(sizes.P, sizes.Q, sizes.O, sizes.H, sizes.W, sizes.C, sizes.KH, sizes.KW, *sizes.stride, *sizes.padding),
+        *(
+            sizes.P,
+            sizes.Q,
+            sizes.O,
+            sizes.H,
+            sizes.W,
+            sizes.C,
+            sizes.KH,
+            sizes.KW,
+            *sizes.stride,
+            *sizes.padding,
+        ),
         local_size=(1,),
     )
 

@@ -47,7 +47,9 @@ def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
     device, tile = x.device, SMALL_TILE
     groups = ceil_div(sizes.weights, tile.size), ceil_div(sizes.O, tile.size)
     wanted = max(1, 4 * device.compute_units // (groups[0] * groups[1]))
-    pixels_per_part = max(ceil_div(sizes.pixels, wanted), 256)  # fewer would cost more in adding parts than they gain
+    pixels_per_part = max(
+        ceil_div(sizes.pixels, wanted), 256
+    )  # fewer would cost more in adding parts than they gain
     parts = ceil_div(sizes.pixels, pixels_per_part)
     size = sizes.O * sizes.weights
     sums = dw if parts == 1 else scratch(device, parts * size)
@@ -60,4 +62,6 @@ def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
         local_size=(tile.items, 1, 1),
     )
     if parts > 1:
-        built(device, "conv_gpu.cl", "conv_sum", defines)((size,), sums.buffer, dw.buffer, dw.offset, parts, size)
+        built(device, "conv_gpu.cl", "conv_sum", defines)(
+            (size,), sums.buffer, dw.buffer, dw.offset, parts, size
+        )

@@ -42,9 +42,9 @@ def launch(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_o
     if device.kind != "cpu":
         launch_gpu(device, sizes, a, b, c, c_offset)
     elif sizes.M * sizes.N * sizes.K <= SMALL or sizes.M <= 96:
-        _launch_small(device, sizes, a, b, c, c_offset)
+        launch_small(device, sizes, a, b, c, c_offset)
     else:
-        _launch_packed(device, sizes, a, b, c, c_offset)
+        launch_packed(device, sizes, a, b, c, c_offset)
 
 
 # --- CPU --------------------------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def scratch(device: Device, size: int) -> Array:
     return Array.new((size,), dtypes.float32, device)
 
 
-def _launch_small(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
+def launch_small(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
     panels, rows, depth = ceil_div(sizes.N, TILE_COLUMNS), 96, min(sizes.K, 256)
     while rows > 12 and panels * ceil_div(sizes.M, rows) * sizes.count < 4 * device.compute_units:
         rows //= 2
@@ -74,10 +74,22 @@ def _launch_small(device: Device, sizes: Product, a: Matrices, b: Matrices, c: A
     packed = scratch(device, groups[0] * groups[1] * groups[2] * depth * TILE_COLUMNS)
     small = built(device, "gemm_cpu.cl", "gemm_small")
     sides = (*a.arguments(), *b.arguments())
-    small(groups, *sides, packed.buffer, c, c_offset, sizes.M, sizes.N, sizes.K, rows, depth, local_size=(1, 1, 1))
+    small(
+        groups,
+        *sides,
+        packed.buffer,
+        c,
+        c_offset,
+        sizes.M,
+        sizes.N,
+        sizes.K,
+        rows,
+        depth,
+        local_size=(1, 1, 1),
+    )
 
 
-def _launch_packed(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
+def launch_packed(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
     M, N, K = sizes.M, sizes.N, sizes.K
     row_panels, column_panels = ceil_div(M, TILE_ROWS), ceil_div(N, TILE_COLUMNS)
     packed_a = scratch(device, sizes.count * row_panels * TILE_ROWS * K)
@@ -89,7 +101,18 @@ def _launch_packed(device: Device, sizes: Product, a: Matrices, b: Matrices, c: 
     groups = (ceil_div(N, columns), ceil_div(M, rows), sizes.count)
     blocks = built(device, "gemm_cpu.cl", "gemm_blocks")
     blocks(
-        groups, packed_a.buffer, packed_b.buffer, c, c_offset, M, N, K, rows, columns, depth, local_size=(1, 1, 1)
+        groups,
+        packed_a.buffer,
+        packed_b.buffer,
+        c,
+        c_offset,
+        M,
+        N,
+        K,
+        rows,
+        columns,
+        depth,
+        local_size=(1, 1, 1),
     )
 
 

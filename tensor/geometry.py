@@ -65,8 +65,10 @@ def geometry(
             f"{where}: images {image} and weights {weight} do not fit; expected [N, H, W, C] and [O, KH, KW, C]."
         )
     if min(stride) < 1 or min(padding) < 0 or min(weight[1:3]) < 1:
-        raise ShapeError(f"{where}: stride {stride} and kernel {weight[1:3]} must be at least 1, padding {padding} 0.")
-    sizes = Geometry(*image, weight[0], weight[1], weight[2], stride, padding)  # type: ignore[misc]  # 4 ints, checked
+        raise ShapeError(
+            f"{where}: stride {stride} and kernel {weight[1:3]} must be at least 1, padding {padding} 0."
+        )
+    sizes = Geometry(*image, weight[0], weight[1], weight[2], stride, padding)
     if sizes.P < 1 or sizes.Q < 1:
         raise ShapeError(
             f"{where}: a kernel of {weight[1]}×{weight[2]} does not fit in images of {image[1]}×{image[2]} with "

@@ -13,7 +13,8 @@ from tensor.views import reshape
 
 
 def _matmul_numpy(a: Any, b: Any) -> Any:
-    return numpy.matmul(a, b)
+    with numpy.errstate(all="ignore"):
+        return numpy.asarray(numpy.matmul(a, b))
 
 
 def _matmul_opencl(a: Array, b: Array) -> Array:
@@ -66,9 +67,13 @@ def matmul(a: Array, b: Array) -> Array:
     """
     for each in (a, b):
         if each.dtype != dtypes.float32:
-            raise DTypeError(f"matmul: expected float32, got {a.dtype.name} and {b.dtype.name}; use astype first.")
+            raise DTypeError(
+                f"matmul: expected float32, got {a.dtype.name} and {b.dtype.name}; use astype first."
+            )
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise ShapeError(f"matmul: shapes {a.shape} and {b.shape} do not fit; expected […, M, K] and […, K, N].")
+        raise ShapeError(
+            f"matmul: shapes {a.shape} and {b.shape} do not fit; expected […, M, K] and […, K, N]."
+        )
     broadcast_shape("matmul", a.shape[:-2], b.shape[:-2])
     left = reshape(a, (1, a.shape[0])) if a.ndim == 1 else a
     right = reshape(b, (b.shape[0], 1)) if b.ndim == 1 else b
