@@ -7,15 +7,25 @@
 //   conv        NDRange (columns/BN · ITEMS, rows/BM, parts): each part takes its share of k, and writes rows × columns
 //   conv_sum    adds the parts in order, so the bits are the same always         NDRange (elements)
 //
-// The gradient of the image gathers, it does not scatter: no atomics. -D KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_H, STRIDE_W,
-// CHANNELS (of the gathered image) so that no division by a variable stays in the loop; and those of gpu_tile.h.
+// The gradient of the image gathers, it does not scatter: no atomics. The sizes of the kernel may be fixed by -D
+// KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_H, STRIDE_W, CHANNELS (of the gathered image): then no division by a variable stays
+// in the loop. The other -D are those of gpu_tile.h.
+
+#ifndef CHANNELS
+#define KERNEL_HEIGHT o.kernel_height
+#define KERNEL_WIDTH o.kernel_width
+#define STRIDE_H o.stride_h
+#define STRIDE_W o.stride_w
+#define CHANNELS o.channels
+#endif
 
 typedef struct {
     const __global float *image, *other;   // what is gathered under taps; weights, or dy for BACKWARD_WEIGHTS
     int rows, columns;
     int height, width;                     // of the gathered image
     int out_height, out_width;             // of the pixels that are enumerated
-    int pad_h, pad_w, outputs;             // outputs: the width of the other operand's last axis
+    int kernel_height, kernel_width, stride_h, stride_w, pad_h, pad_w;
+    int channels, outputs;                 // of the gathered image; of the other operand's last axis
 } operands;
 
 typedef struct {
@@ -103,12 +113,13 @@ inline float right_at(const operands o, right_point column, int k)
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 void conv(const __global float *restrict image, long image_offset, const __global float *restrict other,
           long other_offset, __global float *restrict result, long result_offset, int rows, int columns, int depth,
-          int depth_per_part, int height, int width, int out_height, int out_width, int pad_h, int pad_w, int outputs)
+          int depth_per_part, int height, int width, int out_height, int out_width, int kernel_height,
+          int kernel_width, int stride_h, int stride_w, int pad_h, int pad_w, int channels, int outputs)
 {
     __local float left[2 * LEFT_LOCAL] __attribute__((aligned(16)));
     __local float right[2 * RIGHT_LOCAL] __attribute__((aligned(16)));
     const operands o = {image + image_offset, other + other_offset, rows, columns, height, width, out_height, out_width,
-                        pad_h, pad_w, outputs};
+                        kernel_height, kernel_width, stride_h, stride_w, pad_h, pad_w, channels, outputs};
     const int k_begin = get_group_id(2) * depth_per_part;
     group_tile(o, get_group_id(1) * BM, get_group_id(0) * BN, rows, columns, k_begin, min(depth, k_begin + depth_per_part),
                result + result_offset + get_group_id(2) * (long)rows * columns, columns, left, right);
