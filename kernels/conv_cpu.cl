@@ -1,7 +1,7 @@
 // Convolution for CPUs, NHWC images and OHWI weights: no im2col, the register tile reads the images in place.
 //
 //   conv_gather         forward, and with -D BACKWARD the gradient of the image      NDRange (blocks of pixels)
-//   conv_weight_parts   the gradient of the weights, each from a part of the pixels  NDRange (O/TILE_COLUMNS, J/block, parts)
+//   conv_weight_parts   the gradient of the weights, each from a part of the pixels  NDRange (blocks of O, of weights, parts)
 //   conv_weight_sum     adds the parts in order: no atomics, the same bits always    NDRange (O/8, J/64)
 //   conv_pad            images with a border of zeros, for conv_weight_parts         NDRange (W'·C, H', N)
 //
@@ -129,6 +129,18 @@ void conv_gather(const __global float *restrict x, long x_offset, const __global
 
 // ---------------------------------------------------------------- gradient of the weights
 
+// `columns` elements of each of `pixels` rows, side by side, with zeros up to TILE_COLUMNS.
+inline void copy_panel(const __global float *from, int outputs, int columns, int pixels, __global float *panel)
+{
+    for (int pixel = 0; pixel < pixels; ++pixel, from += outputs, panel += TILE_COLUMNS)
+        if (columns == TILE_COLUMNS)
+            for (int i = 0; i < TILE_COLUMNS; i += 8)
+                STORE8(panel + i, LOAD8(from + i));
+        else
+            for (int i = 0; i < TILE_COLUMNS; ++i)
+                panel[i] = i < columns ? from[i] : 0.0f;
+}
+
 // The source element that weight j = (kh, kw, c) meets in the pixel (0, 0).
 inline long weight_offset(int j, int width, int channels, int kernel_width)
 {
@@ -136,49 +148,50 @@ inline long weight_offset(int j, int width, int channels, int kernel_width)
     return (long)(j / run) * width * channels + j % run;
 }
 
-// Rows of the tile are weights j of one output channel, columns are output channels; steps are pixels.
-// The images are already padded. A step reads TILE_COLUMNS elements of dy, past the pixel's own `outputs` if they are
-// fewer: those lanes are dropped, and the last pixels, where that would leave dy, go through `tails`.
+// Rows of the tile are weights j of one output channel, columns are output channels, steps are pixels of the result.
+// The images are already padded. A group has a block of weights, of outputs, and of the lines (rows of pixels) of all
+// images. It goes through its lines a few at a time, so that they stay in the cache for all its tiles, and for each panel
+// of outputs it first copies their dy into its slice of `panels`: lines_per_pass · out_width · TILE_COLUMNS floats.
 #define LEFT(i) pixel[at##i]
 #define WEIGHT_AT(i) const long at##i = weight_offset(min(j + i, weights - 1), width, channels, kernel_width);
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv_weight_parts(const __global float *restrict x, long x_offset, const __global float *restrict dy, long dy_offset,
-                       __global float *restrict parts, __global float *tails, int lines, int lines_per_part, int lines_per_pass, int weights,
-                       int weights_per_group, int outputs, int height, int width, int channels, int out_height,
-                       int out_width, int kernel_width, int stride_h, int stride_w)
+                       __global float *restrict parts, __global float *panels, int lines, int lines_per_part,
+                       int lines_per_pass, int weights, int weights_per_group, int outputs, int outputs_per_group,
+                       int height, int width, int channels, int out_height, int out_width, int kernel_width, int stride_h,
+                       int stride_w)
 {
-    const int o = get_group_id(0) * TILE_COLUMNS, part = get_group_id(2);
+    const int part = get_group_id(2), columns = TILE_COLUMNS;
+    const int o_begin = get_group_id(0) * outputs_per_group, o_end = min(outputs, o_begin + outputs_per_group);
     const int j_begin = get_group_id(1) * weights_per_group, j_end = min(weights, j_begin + weights_per_group);
     const int line_begin = part * lines_per_part, line_end = min(lines, line_begin + lines_per_part);
-    const long row_stride = (long)get_num_groups(0) * TILE_COLUMNS;
-    const int columns = TILE_COLUMNS;
+    const long row_stride = (long)(outputs + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
+    const long group = ((long)part * get_num_groups(1) + get_group_id(1)) * get_num_groups(0) + get_group_id(0);
+    __global float *panel = panels + group * lines_per_pass * out_width * TILE_COLUMNS;
     x += x_offset;
-    dy += dy_offset + o;
-    tails += ((long)(part * get_num_groups(1) + get_group_id(1)) * get_num_groups(0) + get_group_id(0)) * TILE_COLUMNS;
-    const __global float *const dy_end = dy - o + (long)lines * out_width * outputs;
-    parts += (long)part * weights * row_stride + o;
-    for (int pass = line_begin; pass < line_end; pass += lines_per_pass)
-        for (int j = j_begin; j < j_end; j += TILE_ROWS) {
-            EACH_ROW(WEIGHT_AT)
-            TILE_ZERO
-            for (int line = pass; line < min(line_end, pass + lines_per_pass); ++line) {
-                const long image = line / out_height, row = (line % out_height) * stride_h;
-                const __global float *pixel = x + (image * height + row) * width * channels;
-                const __global float *values = dy + (long)line * out_width * outputs;
-                for (int q = 0; q < out_width; ++q, pixel += stride_w * channels, values += outputs) {
-                    const __global float *right = values;
-                    if (values + TILE_COLUMNS > dy_end) {
-                        for (int i = 0; i < TILE_COLUMNS; ++i)
-                            tails[i] = values + i < dy_end ? values[i] : 0.0f;
-                        right = tails;
-                    }
-                    TILE_ADD
+    dy += dy_offset;
+    parts += part * weights * row_stride;
+    for (int pass = line_begin; pass < line_end; pass += lines_per_pass) {
+        const int pass_end = min(line_end, pass + lines_per_pass), onto = pass > line_begin;
+        for (int o = o_begin; o < o_end; o += TILE_COLUMNS) {
+            copy_panel(dy + (long)pass * out_width * outputs + o, outputs, min(TILE_COLUMNS, o_end - o),
+                       (pass_end - pass) * out_width, panel);
+            for (int j = j_begin; j < j_end; j += TILE_ROWS) {
+                const int rows = j_end - j;
+                __global float *to = parts + j * row_stride + o;
+                const __global float *right = panel;
+                EACH_ROW(WEIGHT_AT)
+                TILE_ZERO
+                for (int line = pass; line < pass_end; ++line) {
+                    const long image = line / out_height, row = (line % out_height) * stride_h;
+                    const __global float *pixel = x + (image * height + row) * width * channels;
+                    for (int q = 0; q < out_width; ++q, pixel += stride_w * channels, right += TILE_COLUMNS)
+                        TILE_ADD
                 }
+                TILE_STORE
             }
-            __global float *to = parts + j * row_stride;
-            const int rows = j_end - j, onto = pass > line_begin;
-            TILE_STORE
         }
+    }
 }
 
 // parts[part][weights][padded outputs] -> dw[outputs][weights]

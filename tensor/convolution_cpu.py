@@ -1,12 +1,14 @@
 """Launching kernels/conv_cpu.cl. Weights are packed by gemm_pack_b, images are read where they lie."""
 
 from tensor.array import Array
-from tensor.gemm import ceil_div, scratch
+from tensor.gemm import ceil_div, even_block, scratch
 from tensor.geometry import Geometry
 from tensor.kernel import built
 
 MOST_PIXELS = 96  # of one group, as in conv_cpu.cl
 FIRST_CACHE_FLOATS = 5120  # of the images and dy that one pass over the pixels touches (docs/log.md)
+LARGEST_OUTPUTS = 128  # of one group that sums gradients of weights
+SUMS_OF_GROUP = 65536  # that it keeps in the second cache while it goes through the pixels
 
 
 def _vectors(columns: int) -> int:
@@ -87,22 +89,22 @@ def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
     """dw = the gradient of the weights; all contiguous and not empty."""
     device = x.device
     padded, height, width = _padded(sizes, x)
-    vectors = _vectors(sizes.O)
-    panels, rows = ceil_div(sizes.O, 8 * vectors), 96
-    lines = sizes.N * sizes.P
-    parts = min(lines, max(1, ceil_div(4 * device.compute_units, panels * ceil_div(sizes.weights, rows))))
-    lines_per_part = ceil_div(lines, parts)
+    vectors, lines = _vectors(sizes.O), sizes.N * sizes.P
+    width_of_tile = 8 * vectors
+    columns = ceil_div(sizes.O, width_of_tile) * width_of_tile
+    outputs_per_group = even_block(sizes.O, LARGEST_OUTPUTS, width_of_tile)
+    weights_per_group = even_block(sizes.weights, SUMS_OF_GROUP // outputs_per_group, 12)  # both tile heights divide 12
+    blocks = ceil_div(sizes.O, outputs_per_group) * ceil_div(sizes.weights, weights_per_group)
+    lines_per_part = ceil_div(lines, ceil_div(4 * device.compute_units, blocks))
     parts = ceil_div(lines, lines_per_part)
-    line_floats = sizes.stride[0] * width * sizes.C + sizes.Q * sizes.O
-    lines_per_pass = max(ceil_div(64, sizes.Q), FIRST_CACHE_FLOATS // line_floats)
-    groups = (panels, ceil_div(sizes.weights, rows), parts)
-    columns = panels * 8 * vectors
+    line_floats = sizes.stride[0] * width * sizes.C + sizes.Q * width_of_tile
+    lines_per_pass = min(lines_per_part, max(ceil_div(64, sizes.Q), FIRST_CACHE_FLOATS // line_floats))
     sums = scratch(device, parts * sizes.weights * columns)
-    tails = scratch(device, groups[1] * parts * columns)
+    panels = scratch(device, parts * blocks * lines_per_pass * sizes.Q * width_of_tile)
     built(device, "conv_cpu.cl", "conv_weight_parts", {"TILE_VECTORS": vectors})(
-        groups,
-        *(padded.buffer, padded.offset, dy.buffer, dy.offset, sums.buffer, tails.buffer),
-        *(lines, lines_per_part, lines_per_pass, sizes.weights, rows, sizes.O),
+        (ceil_div(sizes.O, outputs_per_group), ceil_div(sizes.weights, weights_per_group), parts),
+        *(padded.buffer, padded.offset, dy.buffer, dy.offset, sums.buffer, panels.buffer),
+        *(lines, lines_per_part, lines_per_pass, sizes.weights, weights_per_group, sizes.O, outputs_per_group),
         *(height, width, sizes.C, sizes.P, sizes.Q, sizes.KW, *sizes.stride),
         local_size=(1, 1, 1),
     )
