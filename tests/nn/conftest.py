@@ -1,0 +1,26 @@
+"""Every test of `nn` that takes `device` runs on each device of this machine, NumPy included."""
+
+from collections.abc import Iterator
+
+import numpy
+import pytest
+import torch
+
+import tensor
+from tensor import Device
+
+
+@pytest.fixture(params=[device.spec for device in tensor.devices()])
+def device(request: pytest.FixtureRequest) -> Iterator[Device]:
+    with tensor.use_device(request.param):
+        yield tensor.device(request.param)
+
+
+@pytest.fixture
+def generator() -> numpy.random.Generator:
+    return numpy.random.default_rng(7)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _two_threads() -> None:
+    torch.set_num_threads(2)
