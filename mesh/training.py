@@ -1,0 +1,166 @@
+"""Training from Python: `mesh.start` and `mesh.join` do what the commands of the same names do."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import nn
+from mesh.address import DEFAULT_PORT
+from mesh.events import Evaluated, Event, Finished, Saved, StepFinal
+from mesh.job import Job
+from mesh.node import Node
+from mesh.run import RunFolder
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run, as this peer saw it.
+
+    `steps` are final; `accuracy` (a fraction of the test samples) and `loss` (the mean over the last step's batch) are None
+    where nothing was measured; `why` it ended: "done" or "left".
+    """
+
+    steps: int
+    accuracy: float | None
+    loss: float | None
+    why: str
+    network: nn.Layer
+
+
+class Reporter(Protocol):
+    """Whoever is told what happens: a screen, a folder, a stream."""
+
+    def event(self, event: Event, time_s: float) -> None:
+        """Something happened at `time_s` seconds since the epoch."""
+
+    def tick(self) -> None:
+        """About a tenth of a second has passed."""
+
+    def close(self) -> None:
+        """The run has ended, well or not."""
+
+
+class Outcome:
+    """Gathers from the events what a run came to."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.accuracy: float | None = None
+        self.loss: float | None = None
+        self.why = "left"
+        self.path: str | None = None
+
+    def event(self, event: Event, time_s: float) -> None:
+        """Keep the newest of each fact."""
+        match event:
+            case StepFinal():
+                self.steps, self.loss = event.step, event.loss
+            case Evaluated():
+                self.accuracy = event.accuracy
+            case Saved():
+                self.path = event.path
+            case Finished():
+                self.steps, self.why = event.step, event.why
+
+    def tick(self) -> None:
+        """Nothing to do between events."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class _Callback:
+    """A user's function as a Reporter."""
+
+    def __init__(self, function: Callable[[Event], None]) -> None:
+        self._function = function
+
+    def event(self, event: Event, time_s: float) -> None:
+        self._function(event)
+
+    def tick(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def start(
+    job: Job,
+    *,
+    port: int = DEFAULT_PORT,
+    device: str | None = None,
+    insecure: bool = False,
+    run: str | Path | None = None,
+    uses: Iterable[str | Path] = (),
+    on_event: Callable[[Event], None] | None = None,
+) -> Result:
+    """Train `job`, alone at first; others may join at `port` (0: any free one) while it runs. Blocks until the end.
+
+    `device` is what `tensor.device` takes. Only this machine can join unless `insecure` is said. `run` is a folder for events,
+    metrics and the saved network; without it nothing is written. `uses` are files with layers of one's own. `on_event` is
+    called in this thread. Raises subclasses of MeshError: no data or device, a port in use, a loss that is not finite.
+    """
+    folder = _path(run)
+    node = Node.start(job, port=port, device=device, insecure=insecure, run=folder, uses=tuple(map(Path, uses)))
+    return _result(node, folder, on_event)
+
+
+def join(
+    host: str,
+    port: int = DEFAULT_PORT,
+    *,
+    device: str | None = None,
+    thin: bool = False,
+    insecure: bool = False,
+    run: str | Path | None = None,
+    uses: Iterable[str | Path] = (),
+    on_event: Callable[[Event], None] | None = None,
+) -> Result:
+    """Take part in the job of the peer at `host`:`port` until it is done. Blocks until the end.
+
+    `thin`: compute with 8-bit weights and keep no optimizer state. The other arguments are those of `start`. Raises
+    UnreachableError where no peer answers, RefusedError where it says no.
+    """
+    folder = _path(run)
+    paths = tuple(map(Path, uses))
+    node = Node.join(host, port, device=device, thin=thin, insecure=insecure, run=folder, uses=paths)
+    return _result(node, folder, on_event)
+
+
+def follow(node: Node, reporters: Sequence[Reporter]) -> Outcome:
+    """Run `node` to its end and tell the reporters all of it; they are closed in any case."""
+    outcome = Outcome()
+
+    def on_event(event: Event) -> None:
+        time_s = time.time()
+        for reporter in (outcome, *reporters):
+            reporter.event(event, time_s)
+
+    def on_tick() -> None:
+        for reporter in reporters:
+            reporter.tick()
+
+    try:
+        node.run(on_event, on_tick)
+    finally:
+        for reporter in reporters:
+            reporter.close()
+    return outcome
+
+
+def _result(node: Node, folder: Path | None, on_event: Callable[[Event], None] | None) -> Result:
+    reporters: list[Reporter] = []
+    if folder is not None:
+        reporters.append(RunFolder(folder, lambda text: warnings.warn(text, RuntimeWarning, stacklevel=2)))
+    if on_event is not None:
+        reporters.append(_Callback(on_event))
+    outcome = follow(node, reporters)
+    return Result(outcome.steps, outcome.accuracy, outcome.loss, outcome.why, node.network)
+
+
+def _path(folder: str | Path | None) -> Path | None:
+    return None if folder is None else Path(folder)
