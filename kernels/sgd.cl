@@ -6,7 +6,7 @@
  * NDRange: one work-item per element. Offsets are in elements. `rate` holds the learning rate.
  * The same bits as _sgd_numpy of nn/optimizers.py: no contraction, and every result that is denormal (or -0) becomes +0.
  */
-#pragma OPENCL FP_CONTRACT OFF
+#include "common.h"
 
 float flushed(float x)
 {

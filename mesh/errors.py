@@ -7,14 +7,18 @@
     ├── UnreachableError                 3   no peer answers at the address
     ├── RefusedError                     4   a peer answers and says no: another version, another layer file, too many peers
     ├── ProtocolError                    4   a peer broke the protocol: cut, foreign or oversized messages
-    └── CodecError                       1   a payload that does not decode, a value that may not be encoded
+    └── CodecError (mesh.codec)          1   a payload that does not decode, a value that may not be encoded
 """
 
 from tensor.errors import MeshError
 
 
 class JobFailedError(MeshError):
-    """The job itself failed."""
+    """The job itself failed; with the exit code of what made it fail."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class RunFolderError(MeshError):
@@ -43,7 +47,3 @@ class ProtocolError(MeshError):
     """A message that no peer of this version sends."""
 
     exit_code = 4
-
-
-class CodecError(MeshError):
-    """A payload that does not decode, or values that may not be encoded."""

@@ -50,7 +50,7 @@ class Participant:
     def _begin(self, now: float) -> None:
         self._asked_at = -ASK_INTERVAL_S
         self._answered_at = now
-        self._known: View | None = None
+        self.known: View | None = None
         self._early: list[tuple[str, Message]] = []
 
     # ---- what comes in ----
@@ -69,7 +69,7 @@ class Participant:
             case Decided(view) if view.member(self._me.id) is not None and self._plan is not None:
                 self._enter(view, now)
             case Decided(view):
-                self._known = view
+                self.known = view
             case _:
                 self._early.append((source, message))
 
@@ -83,7 +83,7 @@ class Participant:
             self.peer.on_result(result, now)
             self._follow(now)
         elif isinstance(result, Failed):
-            raise JobFailedError(result.reason)
+            raise JobFailedError(result.reason, result.exit_code)
 
     def on_disconnected(self, peer: str, now: float) -> None:
         """The connection to `peer` broke."""
@@ -119,7 +119,7 @@ class Participant:
 
     def _ask(self, now: float) -> None:
         waited = now - self._answered_at
-        if self.welcome is None or (self._plan is not None and (self._known is None or waited > ANSWER_S)):
+        if self.welcome is None or (self._plan is not None and (self.known is None or waited > ANSWER_S)):
             if waited > self._patience_s:
                 raise UnreachableError(
                     f"no peer answered at {', '.join(self._contacts)} for {self._patience_s:.0f} s: "
@@ -127,14 +127,14 @@ class Participant:
                 )
             for contact in self._contacts:
                 self._host.send(contact, Hello(SOFTWARE, self._me.host, self._me.port, self._me.bulk_port))
-        if self._plan is not None and self._known is not None:
-            for member in self._known.members:
+        if self._plan is not None and self.known is not None:
+            for member in self.known.members:
                 self._host.open(member)
-            for peer in self._known.servers:
+            for peer in self.known.servers:
                 self._host.send(peer, Ready(self._me))
 
     def _on_welcome(self, welcome: Welcome, now: float) -> None:
-        self._known = welcome.view
+        self.known = welcome.view
         if self._plan is not None:
             return
         self._answered_at = now

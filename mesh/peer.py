@@ -76,7 +76,7 @@ class Peer:
         self._moved_at = now
         self._asked_at = self._pinged_at = self._ready_at = -STUCK_S
         self._speeds_at = now
-        self._waiting: tuple[str, ...] = ()
+        self.waiting: tuple[str, ...] = ()
         self.latest = view
         self._set_view(View(view.number, view.step, ()), view, now)
         self._drain(now)
@@ -399,9 +399,9 @@ class Peer:
                 self._report_measured()
             case Saved(step, path):
                 self._host.emit(events.Saved(step, path))
-            case Failed(reason):
+            case Failed(reason, exit_code):
                 self._tell(self._others(), Bye(False))
-                raise JobFailedError(reason)
+                raise JobFailedError(reason, exit_code)
             case _:
                 pass
 
@@ -604,10 +604,10 @@ class Peer:
 
     def _report_waiting(self) -> None:
         waiting = self._membership.waits_for
-        if waiting and waiting != self._waiting:
+        if waiting and waiting != self.waiting:
             reason = "too few peers are left to go on without them: bring them back, or end this peer and start again"
             self._host.emit(events.Waiting(waiting, reason))
-        self._waiting = waiting
+        self.waiting = waiting
 
     # ---- sending ----
 

@@ -41,9 +41,13 @@ class Plan:
     def samples_of(self, step: int, view: View, peer: str) -> np.ndarray:
         """The sample numbers that `peer` computes in `step`, int64."""
         ids = schedule.sample_ids(self.seed, step, self.batch, self.samples)
-        shares = schedule.shares([member.speed for member in view.members], self.batch)
-        start, stop = shares[view.ids.index(peer)]
+        start, stop = schedule.shares([member.speed for member in view.members], self.batch)[view.ids.index(peer)]
         return ids[start:stop]
+
+    def shares(self, view: View) -> tuple[int, ...]:
+        """How many samples of a step each member computes."""
+        slices = schedule.shares([member.speed for member in view.members], self.batch)
+        return tuple(stop - start for start, stop in slices)
 
     def server(self, view: View, step: int, bucket: int) -> str:
         """The peer that merges `bucket` in `step` of `view`."""

@@ -205,9 +205,10 @@ class Saved:
 
 @dataclass(frozen=True)
 class Failed:
-    """The compute thread cannot go on; a sentence for the user."""
+    """The compute thread cannot go on; a sentence for the user, and the exit code that goes with it."""
 
     reason: str
+    exit_code: int
 
 
 Result = (

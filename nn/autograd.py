@@ -1,12 +1,13 @@
 """Reverse-mode differentiation.
 
-While a tape is on, `tensor` notes every call of a primitive: its inputs, its parameters, its output. The chain rule then
-walks that list backwards once. For y = f(a, b), with `gradient` = dL/dy at hand, the rules of f in `nn.derivatives` give
-what dL/da and dL/db gain. Only what leads from a source (a parameter) to the output is walked, so that, for instance, the
-first convolution's input has no gradient computed; a call's arrays are let go of as soon as it has been walked.
+While a tape is on, `tensor` notes every call of a primitive: its inputs, its parameters, its output. The
+chain rule then walks that list backwards once. For y = f(a, b), with `gradient` = dL/dy at hand, the rules of
+f in `nn.derivatives` give what dL/da and dL/db gain. Only what leads from a source (a parameter) to the
+output is walked, so that, for instance, the first convolution's input has no gradient computed; a call's
+arrays are let go of as soon as it has been walked.
 
-A source's gradient is final when the earliest call that used it has been walked. So the last layer's gradients are known
-first, while most of the walk is still to come, and the mesh can send them meanwhile.
+A source's gradient is final when the earliest call that used it has been walked. So the last layer's
+gradients are known first, while most of the walk is still to come, and the mesh can send them meanwhile.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -42,12 +43,12 @@ def value_and_grad(
     loss_function: Callable[..., Array],
     on_gradient: Callable[["Entry"], None] | None = None,
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
-    """A function that takes what `loss_function` takes, and returns its value and the gradient of every parameter.
+    """A function that takes what `loss_function` takes, and returns its value and all parameters' gradients.
 
-    The gradients are written to the slices of `network.gradient`, and returned as views of them by parameter name.
-    `on_gradient(entry)` is called as soon as the gradient of one line of `network.table` is final, last layer first.
-    Nothing waits for the device, so all of it may be recorded by `tensor.record`; `on_gradient` is a
-    `tensor.host_call`, which a replay calls again.
+    The gradients are written to the slices of `network.gradient`, and returned as views of them by parameter
+    name. `on_gradient(entry)` is called as soon as the gradient of one line of `network.table` is final, last
+    layer first. Nothing waits for the device, so all of it may be recorded by `tensor.record`; `on_gradient`
+    is a `tensor.host_call`, which a replay calls again.
 
         step = nn.value_and_grad(network, lambda x, labels: nn.softmax_cross_entropy(network(x), labels))
         loss, gradients = step(images, labels)
@@ -65,7 +66,7 @@ def value_and_grad(
             entry = network.table[index]
             slices[entry.name][...] = 0.0 if gradient is None else gradient
             if on_gradient is not None:
-                tensor.host_call(lambda: on_gradient(entry))
+                tensor.host_call(lambda: on_gradient(entry), network.vector.device)
 
         one = tensor.ones((), dtype=tensor.float32, device=loss.device)
         differentiate(tape, loss, one, list(parameters.values()), receive)
@@ -83,8 +84,8 @@ def differentiate(
 ) -> None:
     """Walk `tape` backwards from `output`, whose gradient is `gradient`, and consume it.
 
-    `receive(index, gradient)` is called once per source, as soon as its gradient is final: None where `output` does not
-    depend on it.
+    `receive(index, gradient)` is called once per source, as soon as its gradient is final: None where
+    `output` does not depend on it.
     """
     leading = _leading_to(tape, sources)
     final_at = _last_walked_use(tape, sources)
@@ -112,7 +113,7 @@ def _leading_to(tape: Sequence[Call], sources: Sequence[Array]) -> set[int]:
 
 
 def _last_walked_use(tape: Sequence[Call], sources: Sequence[Array]) -> dict[int, list[int]]:
-    """For positions on the tape, the sources that are used there and nowhere before; position −1: used nowhere."""
+    """For positions on the tape, the sources used there and nowhere before; for −1, those used nowhere."""
     first_use: dict[int, int] = {}
     for position, call in enumerate(tape):
         for x in call.inputs:
@@ -174,8 +175,8 @@ def _ask_layer(call: Call, gradient: Array, leading: set[int]) -> Iterator[tuple
             continue
         if contribution.shape != x.shape:
             raise GradientError(
-                f"{layer.title}.backward() returned a gradient of shape {list(contribution.shape)} for an array of "
-                f"shape {list(x.shape)}; they must be the same."
+                f"{layer.title}.backward() returned a gradient of shape {list(contribution.shape)} for an "
+                f"array of shape {list(x.shape)}; they must be the same."
             )
         yield x, contribution
 

@@ -1,9 +1,10 @@
 """Networks as data: the JSON form of the 2016 system (mil-tokyo/sukiyaki2, example/mnist/lenet.json).
 
-A list of {"name", "type", "inputs", "outputs", "params", "phase"}: each layer takes the blobs that it names as inputs and
-makes those that it names as outputs. A definition that the 2016 system trained loads unchanged, as far as its layers
-exist here and follow one another; layers that read data (`blob_data`, `data_augmentation`) are passed over, since a job
-names its data separately. Layers of one's own are added with `nn.register("type_name")`.
+A list of {"name", "type", "inputs", "outputs", "params", "phase"}: each layer takes the blobs that it names
+as inputs and makes those that it names as outputs. A definition that the 2016 system trained loads unchanged,
+as far as its layers exist here and follow one another; layers that read data (`blob_data`,
+`data_augmentation`) are passed over, since a job names its data separately. Layers of one's own are added
+with `nn.register("type_name")`.
 """
 
 import json
@@ -38,7 +39,7 @@ _by_class: dict[type[Layer], _Form] = {}
 
 
 def register(type_name: str) -> Callable[[LayerType], LayerType]:
-    """Make the decorated `Layer` class known to definitions as `type_name`; its constructor's arguments are "params"."""
+    """Make the decorated `Layer` class known as `type_name`; "params" go to its constructor."""
 
     def remember(layer_class: LayerType) -> LayerType:
         present = _by_type.get(type_name)
@@ -147,13 +148,13 @@ def _field(entry: dict[str, Any], key: str, position: int) -> str:
 
 
 def _check_chain(name: str, entry: dict[str, Any], blob: str | None, judging: bool) -> None:
-    """A layer must take what the one before it made, and make one blob; a loss or an accuracy also takes the labels."""
+    """A layer takes what the one before it made, and makes one blob; a loss also takes labels."""
     inputs, outputs = entry.get("inputs"), entry.get("outputs")
     count = 2 if judging else 1
     if not isinstance(inputs, list) or len(inputs) != count or (blob is not None and inputs[0] != blob):
         raise DefinitionError(
-            f"Layer {name!r} takes {inputs}; expected {count} input(s), the first of them {blob or 'the data'!r}: "
-            "networks that branch are not supported."
+            f"Layer {name!r} takes {inputs}; expected {count} input(s), the first of them "
+            f"{blob or 'the data'!r}: networks that branch are not supported."
         )
     if not isinstance(outputs, list) or len(outputs) != 1:
         raise DefinitionError(f"Layer {name!r} makes {outputs}; expected one output.")
@@ -217,7 +218,7 @@ def _pooling_2d_params(layer: MaxPool2d | AvgPool2d) -> Params:
     return params if layer.ceil_mode == _POOLS[kind][1] else {**params, "ceil_mode": layer.ceil_mode}
 
 
-def _linear(out_size: int, in_size: int | None = None, in_shape: Any = None, bias: bool = True) -> Linear:
+def _linear(out_size: int, in_size: Any = None, in_shape: Any = None, bias: bool = True) -> Linear:
     if (in_size is None) == (in_shape is None):
         raise ValueError("expected either in_size or in_shape")
     return Linear(in_size if in_shape is None else in_shape, out_size, bias)

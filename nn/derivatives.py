@@ -1,11 +1,11 @@
 """The derivative of every primitive, one rule per input, side by side.
 
-A rule of y = f(a, b, parameter=…) is called as rule(gradient, y, a, b, parameter=…), where `gradient` is dL/dy, and
-returns dL/da, or dL/db. It may return it in the shape that a was broadcast to; the walk sums it back. `None` stands for
-an input without a derivative, such as a condition or labels. Others are added with `nn.derivative("name")`.
+A rule of y = f(a, b, parameter=…) is called as rule(gradient, y, a, b, parameter=…), where `gradient` is
+dL/dy, and returns dL/da, or dL/db. It may return it in the shape that a was broadcast to; the walk sums it
+back. `None` stands for an input without a derivative, such as a condition or labels. Others are added with
+`nn.derivative("name")`.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +20,7 @@ _RULES: dict[tuple[str, int], Rule] = {}
 
 
 def derivative(primitive: str, argument: int = 0) -> Callable[[Rule], Rule]:
-    """Register the decorated rule as the derivative of `primitive` with respect to its input number `argument`.
+    """Register the decorated rule as the derivative of `primitive` with respect to its input `argument`.
 
     @nn.derivative("swish")
     def swish_backward(gradient, output, x): ...
@@ -71,7 +71,8 @@ _define("divide",   lambda g, y, a, b: g / b,      lambda g, y, a, b: -g * y / b
 _define("pow",      lambda g, y, a, b: g * b * tensor.pow(a, b - 1), lambda g, y, a, b: g * y * tensor.log(a))
 _define("maximum",  lambda g, y, a, b: _where(a >= b, g), lambda g, y, a, b: _where(a < b, g))
 _define("minimum",  lambda g, y, a, b: _where(a <= b, g), lambda g, y, a, b: _where(a > b, g))
-_define("where",    None, lambda g, y, c, a, b: _where(c, g), lambda g, y, c, a, b: _where(tensor.logical_not(c), g))
+_define("where",    None, lambda g, y, c, a, b: _where(c, g),
+                          lambda g, y, c, a, b: _where(tensor.logical_not(c), g))
 _define("negative", lambda g, y, x: -g)
 _define("abs",      lambda g, y, x: tensor.where(x < 0, -g, g))
 _define("exp",      lambda g, y, x: g * y)
@@ -93,7 +94,7 @@ _define("sum",    lambda g, y, x, axis, keepdims: _spread(g, x, axis, keepdims))
 _define("mean",   lambda g, y, x, axis, keepdims: _spread(g * (y.size / x.size), x, axis, keepdims))
 _define("max",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
 _define("min",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
-_define("matmul", lambda g, y, a, b: tensor.matmul(g, _transposed(b)), lambda g, y, a, b: _to_right_factor(g, a, b))
+_define("matmul", lambda g, y, a, b: _to_left_factor(g, a, b), lambda g, y, a, b: _to_right_factor(g, a, b))
 
 # Networks
 _define("conv2d",
@@ -113,11 +114,30 @@ def _transposed(x: Array) -> Array:
     return tensor.permute_dims(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
+def _to_left_factor(gradient: Array, a: Array, b: Array) -> Array:
+    gradient, _, right = _as_matrices(gradient, a, b)
+    result = tensor.matmul(gradient, _transposed(right))
+    return result[..., 0, :] if a.ndim == 1 else result
+
+
 def _to_right_factor(gradient: Array, a: Array, b: Array) -> Array:
-    """aᵀ · gradient; where b is the transposed view of a weight, laid out as that weight is, so that storing is a copy."""
-    if b.strides[-2] == 1:
-        return _transposed(tensor.matmul(_transposed(gradient), a))
-    return tensor.matmul(_transposed(a), gradient)
+    gradient, left, right = _as_matrices(gradient, a, b)
+    if (
+        right.strides[-2] == 1
+    ):  # a weight's transposed view: made as the weight lies in memory, so that storing is a copy
+        result = _transposed(tensor.matmul(_transposed(gradient), left))
+    else:
+        result = tensor.matmul(_transposed(left), gradient)
+    return result[..., 0] if b.ndim == 1 else result
+
+
+def _as_matrices(gradient: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """Give vectors the axis of length 1 that a product treats them as having."""
+    if b.ndim == 1:
+        gradient, b = gradient[..., None], b[:, None]
+    if a.ndim == 1:
+        gradient, a = gradient[..., None, :], a[None, :]
+    return gradient, a, b
 
 
 def _inverse(axes: Sequence[int]) -> Shape:
@@ -145,7 +165,7 @@ def _spread(gradient: Array, x: Array, axis: int | Sequence[int] | None, keepdim
 def _to_extreme(
     gradient: Array, y: Array, x: Array, axis: int | Sequence[int] | None, keepdims: bool
 ) -> Array:
-    """To the largest (or smallest) elements; equal ones share the gradient evenly, as PyTorch's amax has it."""
+    """To the largest (or smallest) elements; equal ones share it evenly, as PyTorch's amax has it."""
     kept = _kept_shape(x, axis)
     chosen = tensor.astype(tensor.equal(x, y.reshape(kept)), tensor.float32)
     return chosen * (gradient.reshape(kept) / sum_to(chosen, kept))

@@ -22,11 +22,12 @@ def check_gradient(
     tolerance: float = 0.005,
     seed: int = 0,
 ) -> None:
-    """Raise `GradientError` unless the gradients of all parameters and float32 inputs agree with finite differences.
+    """Raise `GradientError` unless the gradients of parameters and inputs agree with finite differences.
 
-    The function checked is Σ r·network(*inputs) with random weights r. Of each array `elements` random elements are moved
-    by ±`difference`, and the change must be within `tolerance` of what the gradient says, relative to the array's largest
-    gradient. Keep inputs further than `difference` from kinks, such as 0 for a ReLU and ties for a MaxPool2d.
+    The function checked is Σ r·network(*inputs) with random weights r. Of each array `elements` random
+    elements are moved by ±`difference`, and the change must be within `tolerance` of what the gradient says,
+    relative to the array's largest gradient. Keep inputs further than `difference` from kinks, such as 0 for
+    a ReLU and ties for a MaxPool2d.
     """
     generator = numpy.random.default_rng(seed)
     sources = {**network.parameters(), **_floating(inputs)}
@@ -38,8 +39,8 @@ def check_gradient(
             got = float(gradients[name][index])
             if not abs(got - expected) <= tolerance * scale:
                 raise GradientError(
-                    f"The gradient of {name}{list(index)} in {network.title} is {got:.6g}; finite differences give "
-                    f"{expected:.6g}. Check its backward(), or its rule in nn.derivative."
+                    f"The gradient of {name}{list(index)} in {network.title} is {got:.6g}; "
+                    f"finite differences give {expected:.6g}. Check its backward(), or nn.derivative."
                 )
 
 
@@ -81,7 +82,7 @@ def _finite_difference(
     difference: float,
     weights: NDArray[numpy.float32],
 ) -> float:
-    """(f(x + d) − f(x − d)) / 2d for one element of `source`, which is put back as it was; summed in float64."""
+    """(f(x + d) − f(x − d)) / 2d for one element of `source`, which is put back; summed in float64."""
     before = float(source[index])
     values = []
     for moved in (before + difference, before - difference):

@@ -1,7 +1,7 @@
 """How parameters begin: numbers keyed by (seed, parameter name), the same on every device and every peer.
 
-The bits come from NumPy's `Philox` bit generator on the host, whose stream NEP 19 fixes for good (unlike that of
-`Generator.uniform`, which a NumPy release may change). Its 128-bit key is the beginning of SHA-256 of
+The bits come from NumPy's `Philox` bit generator on the host, whose stream NEP 19 fixes for good (unlike that
+of `Generator.uniform`, which a NumPy release may change). Its 128-bit key is the beginning of SHA-256 of
 "seed:name". So adding a layer leaves the numbers of all others as they were.
 """
 
@@ -47,7 +47,7 @@ def uniform(bound: float) -> Initializer:
 def fan_in_uniform(fan_in: int) -> Initializer:
     """Uniform within ±√(3 / fan_in), so of variance 1 / fan_in.
 
-    It keeps the variance of a sum of `fan_in` products at that of its inputs. The 2016 system drew from N(0, 1 / fan_in).
-    Source: Y. LeCun, L. Bottou, G. Orr, K. Müller: "Efficient BackProp", 1998, section 4.6.
+    It keeps the variance of a sum of `fan_in` products at that of its inputs. The 2016 system drew from N(0,
+    1 / fan_in). Source: Y. LeCun, L. Bottou, G. Orr, K. Müller: "Efficient BackProp", 1998, section 4.6.
     """
     return uniform(math.sqrt(3 / fan_in))

@@ -1,14 +1,15 @@
-"""`Layer`, from which all networks are made, and the two flat vectors that hold a network's parameters and gradients.
+"""`Layer`, from which all networks are made, and the flat vectors of their parameters and gradients.
 
-Assigning a `Parameter`, a `Layer` or a list of layers to an attribute registers it under the attribute's name. The
-network, which is nothing but the outermost layer, is given memory by `initialize`: ONE float32 vector for all
-parameters and one for their gradients. A parameter is a view of a slice of the first, and `table` says which slice. So
-an optimizer, a codec or an exchange works on the whole network with one launch and need not know its layers.
+Assigning a `Parameter`, a `Layer` or a list of layers to an attribute registers it under the attribute's
+name. The network, which is nothing but the outermost layer, is given memory by `initialize`: ONE float32
+vector for all parameters and one for their gradients. A parameter is a view of a slice of the first, and
+`table` says which slice. So an optimizer, a codec or an exchange works on the whole network with one launch
+and need not know its layers.
 """
 
 import inspect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -57,36 +58,40 @@ def Parameter(shape: Sequence[int], initializer: Initializer = zeros) -> Any:  #
 class Layer:
     """A part of a network, or all of it: `forward` takes arrays to an array.
 
-    An author writes `forward(self, x)` from operations of `tensor` and has its gradient. One who knows a better way back
-    also writes `backward(self, gradient, output, *inputs)`, which returns the gradient of the input (a tuple for
-    several), or a pair of that and a dict {parameter name: gradient}; then `forward` may use any code at all.
+    An author writes `forward(self, x)` from operations of `tensor` and has its gradient. One who knows a
+    better way back also writes `backward(self, gradient, output, *inputs)`, which returns the gradient of the
+    input (a tuple for several), or a pair of that and a dict {parameter name: gradient}; then `forward` may
+    use any code at all.
     """
 
     name: str
+    path: str
     arguments: dict[str, Any]
     training: bool
     table: tuple[Entry, ...]
     vector: Array
     gradient: Array
     randomness: Randomness
+    _plans: dict[str, ParameterPlan]
+    _children: dict[str, "Layer"]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Note the constructor's arguments, as `repr` and `nn.to_definition` tell them, and begin the registers.
+        """Note the constructor's arguments, for `repr` and `nn.to_definition`, and begin the registers.
 
         Here and not in `__init__`, so that an author need not call `super().__init__()`.
         """
         layer = super().__new__(cls)
-        layer.name = ""
+        layer.name = layer.path = ""
         layer.training = True
-        layer.__dict__["_plans"] = {}
-        layer.__dict__["_children"] = {}
+        layer._plans, layer._children = {}, {}
         bound = inspect.signature(cls.__init__).bind(layer, *args, **kwargs)
         layer.arguments = dict(list(bound.arguments.items())[1:])
         return layer
 
-    def forward(self, *inputs: Array) -> Array:
-        """What the layer computes; every layer has its own."""
+    def _no_forward(self, *inputs: Array) -> Array:
         raise NetworkError(f"{self} has no forward(): write what it computes as `def forward(self, x)`.")
+
+    forward: Callable[..., Array] = _no_forward
 
     def __call__(self, *inputs: Array) -> Array:
         if hasattr(self, "backward"):
@@ -123,7 +128,7 @@ class Layer:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def layers(self, prefix: str = "") -> Iterator[tuple[str, "Layer"]]:
-        """This layer and all within it, outermost first, each with its path, such as "conv1" or "block.0.conv"."""
+        """This layer and all within it, outermost first, each with its path, such as "block.0.conv"."""
         yield prefix, self
         for name, child in self._children.items():
             yield from child.layers(f"{prefix}.{name}" if prefix else name)
@@ -150,8 +155,8 @@ class Layer:
         for entry, (_, layer, attribute, plan) in zip(self.table, plans, strict=True):
             setattr(layer, attribute, self.vector[entry.span].reshape(plan.shape))
         randomness = Randomness(seed, chosen)
-        for _, layer in self.layers():
-            layer.randomness = randomness
+        for path, layer in self.layers():
+            layer.path, layer.randomness = path, randomness
         return self
 
     def _named_plans(self) -> Iterator[tuple[str, "Layer", str, ParameterPlan]]:
@@ -198,7 +203,7 @@ class Layer:
         return f"{type(self).__name__} {self.name!r}" if self.name else type(self).__name__
 
     def shape_error(self, expected: str, got: Sequence[int]) -> LayerShapeError:
-        """The error that says that an input of shape `got` does not fit; `expected` is in words, such as "[N, 28, 28, 1]"."""
+        """The error that an input of shape `got` does not fit; `expected` is in words: "[N, 28, 28, 1]"."""
         return LayerShapeError(f"{self.title} expected an input of shape {expected}, got {list(got)}.")
 
 

@@ -10,7 +10,7 @@ from tensor import Array
 def softmax_cross_entropy(
     logits: Array, labels: Array, reduction: Literal["mean", "sum", "none"] = "mean"
 ) -> Array:
-    """−log of the probability that softmax(logits) gives the right class: the mean or the sum over the batch, or [N].
+    """−log of the probability that softmax(logits) gives the right class: mean or sum over the batch, or [N].
 
     logits: float32 [N, classes]; labels: int32 [N] within [0, classes). Raises `LayerShapeError`.
     """
@@ -26,9 +26,10 @@ def softmax_cross_entropy(
 
 
 def accuracy(logits: Array, labels: Array) -> Array:
-    """The part of the batch, within [0, 1], whose largest logit is the right class; a float32 scalar on the device.
+    """The part of the batch, within [0, 1], whose largest logit is the right class; a scalar on the device.
 
-    logits: float32 [N, classes]; labels: int32 [N]. Of equal largest logits the first counts. Raises `LayerShapeError`.
+    logits: float32 [N, classes]; labels: int32 [N]. Of equal largest logits the first counts. Raises
+    `LayerShapeError`.
     """
     _check("accuracy", logits, labels)
     right = tensor.equal(tensor.astype(tensor.argmax(logits, axis=1), tensor.int32), labels)

@@ -1,7 +1,7 @@
 """How parameters follow from gradients: one launch over the network's flat vector.
 
-The NumPy and the OpenCL form of an update round after every single operation, and turn denormal results to 0 on purpose,
-so that all peers hold the same bits whatever they compute on.
+The NumPy and the OpenCL form of an update round after every single operation, and turn denormal results to 0
+on purpose, so that all peers hold the same bits whatever they compute on.
 """
 
 from typing import Any
@@ -25,10 +25,10 @@ class SGD:
         velocity ← momentum · velocity + (gradient + weight_decay · vector)
         vector   ← vector − lr · velocity
 
-    `initialize(vector)` makes `state`, {"velocity": zeros}; `step(vector, gradient)` updates the vector and the state in
-    place. The learning rate lives in device memory: setting `lr` also holds for a step that was recorded before.
-    Source: I. Sutskever and others: "On the importance of initialization and momentum in deep learning", 2013; the form
-    is that of torch.optim.SGD without dampening.
+    `initialize(vector)` makes `state`, {"velocity": zeros}; `step(vector, gradient)` updates the vector and
+    the state in place. The learning rate lives in device memory: setting `lr` also holds for a step that was
+    recorded before. Source: I. Sutskever and others: "On the importance of initialization and momentum in
+    deep learning", 2013; the form is that of torch.optim.SGD without dampening.
     """
 
     type_name = "sgd"

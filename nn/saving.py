@@ -1,7 +1,8 @@
-"""Networks on disk: one safetensors file with the weights, the optimizer's state, and what a resumed run needs.
+"""Networks on disk: one safetensors file with weights, optimizer state, and what a resumed run needs.
 
-Parameters stand under their names in the network's table, so that other programs can read them; the optimizer's vectors
-stand under "optimizer/…"; definition, optimizer, step and seed are in the metadata, as JSON.
+Parameters stand under their names in the network's table, so that other programs can read them; the
+optimizer's vectors stand under "optimizer/…"; definition, optimizer, step and seed are in the metadata, as
+JSON.
 """
 
 import json
@@ -44,8 +45,9 @@ def save(
 ) -> None:
     """Write `network`, and the state of `optimizer` after `step` steps of the run with `seed`, to `path`.
 
-    A reader sees the old file or the whole new one, also after a loss of power. The definition is stored if the network is
-    a Sequential; for others, `load` must be given the network. Raises `SaveError`, `DefinitionError`.
+    A reader sees the old file or the whole new one, also after a loss of power. The definition is stored if
+    the network is a Sequential; for others, `load` must be given the network. Raises `SaveError`,
+    `DefinitionError`.
     """
     arrays = {name: numpy.asarray(parameter) for name, parameter in network.parameters().items()}
     metadata = {"format": _FORMAT, "step": step, "seed": seed}
@@ -93,8 +95,8 @@ def _sync_folder(folder: Path) -> None:
 def load(path: str | Path, network: Layer | None = None, device: str | Device | None = None) -> Saved:
     """Read what `save` wrote; the network is made from its definition on `device`, unless it is given.
 
-    A given network keeps its memory if it has any, else gets it on `device`. Raises `SaveError` (exit code 5) if the file
-    is missing, damaged, or of another network.
+    A given network keeps its memory if it has any, else gets it on `device`. Raises `SaveError` (exit code 5)
+    if the file is missing, damaged, or of another network.
     """
     arrays, metadata = _read(Path(path))
     step, seed = int(metadata["step"]), int(metadata["seed"])
@@ -124,7 +126,8 @@ def _read(path: Path) -> tuple[Arrays, dict[str, str]]:
         raise SaveError(f"{path} is not a sound safetensors file: {error}.") from error
     if metadata.get("format") != _FORMAT or not {"step", "seed"} <= set(metadata):
         raise SaveError(
-            f"{path} was not written by nn.save: its format is {metadata.get('format')!r}; expected {_FORMAT!r}."
+            f"{path} was not written by nn.save: its format is {metadata.get('format')!r}; "
+            f"expected {_FORMAT!r}."
         )
     return arrays, metadata
 

@@ -1,9 +1,9 @@
-"""LeNet training, batch 64: images/s of ours on an OpenCL CPU device against PyTorch on the same cores, in turn.
+"""LeNet training, batch 64: images/s of ours on an OpenCL CPU device against PyTorch, in turn.
 
     python scripts/bench_lenet.py [--device cpu] [--threads 2] [--rounds 7]
 
-One JSON line on stdout; the ratio is the median over the rounds of ours / PyTorch's. A timing on a shared machine means
-nothing by itself: only the ratio does.
+One JSON line on stdout; the ratio is the median over the rounds of ours / PyTorch's. A timing on a shared
+machine means nothing by itself: only the ratio does.
 """
 
 import argparse

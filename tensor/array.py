@@ -14,7 +14,7 @@ import numpy
 from tensor import dtypes
 from tensor.device import Device, NumpyDevice, OpenCLDevice
 from tensor.dtypes import HostArray
-from tensor.errors import DeviceError, RecordError, ShapeError
+from tensor.errors import DeviceError, DTypeError, RecordError, ShapeError
 from tensor.memory import Storage
 
 Shape = tuple[int, ...]
@@ -178,7 +178,7 @@ class Array:
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
-            raise dtypes.DTypeError(f"An array of dtype {self.dtype.name} is no index.")
+            raise DTypeError(f"An array of dtype {self.dtype.name} is no index.")
         return int(self.item())
 
     # --- views and items ------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ class Array:
         return _elementwise.pow(other, self)
 
     def __matmul__(self, other: "Array") -> "Array":
-        return _matmul.matmul(self, other)
+        return _matmul(self, other)
 
     def __neg__(self) -> "Array":
         return _elementwise.negative(self)
@@ -288,5 +288,5 @@ def same_device(where: str, *arrays: Array) -> Device:
 # At the end, since these modules are made of Arrays themselves; methods above need them only when called.
 from tensor import discovery as _discovery  # noqa: E402
 from tensor import elementwise as _elementwise  # noqa: E402
-from tensor import matmul as _matmul  # noqa: E402
 from tensor import views as _views  # noqa: E402
+from tensor.matmul import matmul as _matmul  # noqa: E402

@@ -33,9 +33,9 @@ def names() -> tuple[str, ...]:
 def load(name: str, root: str | Path | None = None) -> Dataset:
     """Load the data set `name`.
 
-    `root` is the folder that holds one folder per data set; without it the environment variable MESH_DATA names it,
-    and without that it is the user's cache folder. Raises `DataError` (exit code 5) if the name is unknown, or files
-    are missing and cannot be downloaded, or are damaged.
+    `root` is the folder that holds one folder per data set; without it the environment variable MESH_DATA
+    names it, and without that it is the user's cache folder. Raises `DataError` (exit code 5) if the name is
+    unknown, or files are missing and cannot be downloaded, or are damaged.
     """
     if name not in _LOADERS:
         raise DataError(f"There is no data set {name!r}. Known are: {', '.join(_LOADERS)}.")

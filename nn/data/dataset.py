@@ -39,8 +39,8 @@ class Dataset:
     def _check_split(self, split: str, images: NDArray[numpy.uint8], labels: NDArray[numpy.int32]) -> None:
         if len(images) != len(labels):
             raise DataError(
-                f"The {split} part of {self.name} has {len(images)} images but {len(labels)} labels: its two files do "
-                "not belong together. Put the matching pair there, or delete both to have them downloaded again."
+                f"The {split} part of {self.name} has {len(images)} images but {len(labels)} labels: its two "
+                "files do not belong together. Put the matching pair there, or delete both files."
             )
         if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
             raise DataError(

@@ -1,8 +1,9 @@
-"""The 1,797 handwritten digits of 8×8 pixels that ship with the package, so that a first run needs no network.
+"""The 1,797 handwritten digits of 8×8 pixels that ship with the package: a first run needs no network.
 
-Source: E. Alpaydin, C. Kaynak: "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998,
-https://doi.org/10.24432/C50P49 (its test set), licence CC BY 4.0; in the form that scikit-learn (BSD-3-Clause)
-distributes as `sklearn/datasets/data/digits.csv.gz`, here stored as one compressed NumPy archive.
+Source: E. Alpaydin, C. Kaynak: "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
+1998, https://doi.org/10.24432/C50P49 (its test set), licence CC BY 4.0; in the form that scikit-learn
+(BSD-3-Clause) distributes as `sklearn/datasets/data/digits.csv.gz`, here stored as one compressed NumPy
+archive.
 """
 
 from importlib import resources
@@ -16,7 +17,7 @@ _TRAIN_SAMPLES = 1500
 
 
 def load_digits(root: Path | None = None) -> Dataset:
-    """The digits: images uint8 [N, 8, 8, 1] of 0 to 16; the first 1,500 to train on, the last 297 to test with.
+    """The digits, uint8 [N, 8, 8, 1] of 0 to 16: the first 1,500 to train on, the last 297 to test with.
 
     The order is the published one, not shuffled. `root` is not needed, as the data is in the package.
     """

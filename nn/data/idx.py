@@ -1,7 +1,8 @@
 """IDX files, the format MNIST is published in, plain or compressed with gzip.
 
-Two zero bytes, one byte for the element type (8 is unsigned byte), one byte for the number of axes, one big-endian
-32-bit size per axis, then the elements. Source: http://yann.lecun.com/exdb/mnist, "THE IDX FILE FORMAT".
+Two zero bytes, one byte for the element type (8 is unsigned byte), one byte for the number of axes, one
+big-endian 32-bit size per axis, then the elements. Source: http://yann.lecun.com/exdb/mnist, "THE IDX FILE
+FORMAT".
 """
 
 import gzip
@@ -22,8 +23,8 @@ _UNSIGNED_BYTE = 8
 def read_idx(path: Path, axes: int) -> NDArray[numpy.uint8]:
     """The array of unsigned bytes in the IDX file at `path`, which must have `axes` axes.
 
-    A gzip file is recognised by its first bytes, whatever its name. Raises `DataError` if the file is unreadable,
-    corrupt, cut off, too long, or holds something else.
+    A gzip file is recognised by its first bytes, whatever its name. Raises `DataError` if the file is
+    unreadable, corrupt, cut off, too long, or holds something else.
     """
     content = _read_content(path)
     if len(content) < 4 + 4 * axes:
@@ -58,5 +59,6 @@ def _read_content(path: Path) -> bytes:
 
 def _damaged(path: Path, what_was_seen: str) -> DataError:
     return DataError(
-        f"{path} is not a sound IDX file: {what_was_seen}. Delete it to have it downloaded again, or put a sound copy there."
+        f"{path} is not a sound IDX file: {what_was_seen}. "
+        "Delete it to have it downloaded again, or put a sound copy there."
     )

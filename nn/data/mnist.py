@@ -1,7 +1,7 @@
 """MNIST from its IDX files: in the data folder, else in the user's cache folder, else downloaded to there.
 
-Source: Y. LeCun, C. Cortes, C. Burges: "The MNIST database of handwritten digits". The files are fetched from mirrors
-over https, and a file whose SHA-256 is not the published one is refused.
+Source: Y. LeCun, C. Cortes, C. Burges: "The MNIST database of handwritten digits". The files are fetched from
+mirrors over https, and a file whose SHA-256 is not the published one is refused.
 """
 
 import logging
@@ -91,8 +91,8 @@ def _download(name: str, folders: list[Path]) -> Path:
     searched = " or ".join(str(folder) for folder in folders)
     raise DataError(
         f"MNIST's {name} is not in {searched}, and could not be downloaded from {' or '.join(reasons)}. "
-        f"Put the file in {folders[0]}, or set MESH_DATA to the folder that holds mnist/, or use the digits that need "
-        "no download."
+        f"Put the file in {folders[0]}, or set MESH_DATA to the folder that holds mnist/, or use the digits, "
+        "which need no download."
     )
 
 

@@ -17,10 +17,11 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
 
 
 class Conv2d(Layer):
-    """y[n, p, q, o] = bias[o] + Σ over i, j, c of x[n, p·stride + i − padding, q·stride + j − padding, c] · weight[o, i, j, c].
+    """y[n, p, q, o] = bias[o] + Σ over i, j, c of weight[o, i, j, c] · x[n, p·stride + i, q·stride + j, c].
 
-    x: [N, H, W, in_channels]; y: [N, P, Q, out_channels] with P = ⌊(H + 2·padding − kernel) / stride⌋ + 1 and Q likewise.
-    `kernel_size`, `stride` and `padding` are one number, or (height, width).
+    That is for x with `padding` zeros around it. x: [N, H, W, in_channels]; y: [N, P, Q, out_channels] with P
+    = ⌊(H + 2·padding − kernel) / stride⌋ + 1 and Q likewise. `kernel_size`, `stride` and `padding` are one
+    number, or (height, width).
 
     weight: [out_channels, kernel height, kernel width, in_channels], uniform within ±√(3 / fan_in) where
     fan_in = kernel height · kernel width · in_channels; bias: [out_channels], 0.

@@ -12,8 +12,8 @@ from tensor import Array
 class Linear(Layer):
     """y = x · weightᵀ + bias.
 
-    `in_features` is the size of the last axis of x, or a shape: then so many last axes are taken as one, in C order
-    (the 2016 system's `in_shape`). x: [..., *in_features]; y: [..., out_features].
+    `in_features` is the size of the last axis of x, or a shape: then so many last axes are taken as one, in C
+    order (the 2016 system's `in_shape`). x: [..., *in_features]; y: [..., out_features].
 
     weight: [out_features, in], uniform within ±√(3 / in); bias: [out_features], 0.
     """

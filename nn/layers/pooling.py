@@ -1,12 +1,14 @@
 """Pooling over windows of an image [N, height, width, channels].
 
-The rounding of the output size is that of the 2016 system (and of Chainer) unless told otherwise: `MaxPool2d` rounds up,
-and padding never wins; `AvgPool2d` rounds down, and counts padding as zeros. PyTorch rounds both down by default.
+The rounding of the output size is that of the 2016 system (and of Chainer) unless told otherwise: `MaxPool2d`
+rounds up, and padding never wins; `AvgPool2d` rounds down, and counts padding as zeros. PyTorch rounds both
+down by default.
 """
 
 from collections.abc import Sequence
 
 import tensor
+from nn.errors import NetworkError
 from nn.layer import Layer
 from nn.layers.convolution import pair
 from tensor import Array
@@ -25,6 +27,11 @@ class _Pool2d(Layer):
         self.size, self.padding = pair(size), pair(padding)
         self.stride = self.size if stride is None else pair(stride)
         self.ceil_mode = ceil_mode
+        if any(2 * pad > size for pad, size in zip(self.padding, self.size, strict=True)):
+            raise NetworkError(
+                f"{type(self).__name__} expected a padding of at most half the window {self.size}, "
+                f"got {self.padding}."
+            )
 
     def _check(self, x: Array) -> None:
         least = [size - 2 * pad for size, pad in zip(self.size, self.padding, strict=True)]
@@ -33,10 +40,10 @@ class _Pool2d(Layer):
 
 
 class MaxPool2d(_Pool2d):
-    """y[n, p, q, c] = the largest x[n, i, j, c] in the window at (p, q), which moves by `stride` (default: `size`).
+    """y[n, p, q, c] = the largest x[n, i, j, c] in window (p, q), `stride` (default: `size`) apart.
 
-    x: [N, H, W, C]; y: [N, P, Q, C] with P = ⌈(H + 2·padding − size) / stride⌉ + 1 (⌊⌋ without `ceil_mode`). Of equal
-    largest values the first gets the gradient.
+    x: [N, H, W, C]; y: [N, P, Q, C] with P = ⌈(H + 2·padding − size) / stride⌉ + 1 (⌊⌋ without `ceil_mode`).
+    Of equal largest values the first gets the gradient.
     """
 
     def __init__(
@@ -56,7 +63,7 @@ class MaxPool2d(_Pool2d):
 
 
 class AvgPool2d(_Pool2d):
-    """y[n, p, q, c] = the mean of x[n, i, j, c] over the window at (p, q), which moves by `stride` (default: `size`).
+    """y[n, p, q, c] = the mean of x[n, i, j, c] in window (p, q), `stride` (default: `size`) apart.
 
     x: [N, H, W, C]; y: [N, P, Q, C] with P = ⌊(H + 2·padding − size) / stride⌋ + 1 (⌈⌉ with `ceil_mode`).
     """

@@ -8,7 +8,8 @@ from tensor import Array
 class Sequential(Layer):
     """Each layer's output is the next one's input.
 
-    `Sequential(conv1=Conv2d(…), pool1=MaxPool2d(2))` names its layers; those given without a name are called "0", "1", ….
+    `Sequential(conv1=Conv2d(…), pool1=MaxPool2d(2))` names its layers; those given without a name are called
+    "0", "1", ….
     """
 
     def __init__(self, *unnamed: Layer, **named: Layer) -> None:

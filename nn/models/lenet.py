@@ -1,4 +1,4 @@
-"""LeNet, as the 2016 system trained it on MNIST (its example/mnist/lenet.json), after Caffe's lenet_train_test.prototxt."""
+"""LeNet, as the 2016 system trained it on MNIST (its example/mnist/lenet.json), after Caffe's example."""
 
 from nn.errors import NetworkError
 from nn.layers import Conv2d, Linear, MaxPool2d, ReLU, Sequential
@@ -7,10 +7,11 @@ _PUBLISHED_SIZE = 28
 
 
 def lenet(input_shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10) -> Sequential:
-    """conv 5×5×20, pool 2, conv 5×5×50, pool 2, linear 500, ReLU, linear `classes`: 431,080 parameters at 28×28×1.
+    """conv 5×5×20, pool 2, conv 5×5×50, pool 2, linear 500, ReLU, linear `classes`; 431,080 parameters.
 
-    `input_shape` is (height, width, channels). Images smaller than 28 pixels, such as the digits of 8×8, are padded so
-    that a convolution keeps their size. Takes float32 [N, height, width, channels], gives logits [N, classes].
+    `input_shape` is (height, width, channels). Images smaller than 28 pixels, such as the digits of 8×8, are
+    padded so that a convolution keeps their size. Takes float32 [N, height, width, channels], gives logits
+    [N, classes].
     """
     height, width, channels = input_shape
     if min(input_shape) < 1:

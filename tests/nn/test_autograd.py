@@ -1,4 +1,4 @@
-"""The reverse walk: every rule against PyTorch, what is walked and when, and what cannot be differentiated."""
+"""The reverse walk: every rule against PyTorch, what is walked and when, and what has no gradient."""
 
 from collections.abc import Callable
 from typing import Any
@@ -199,7 +199,7 @@ def test_a_recorded_step_is_a_step(device: Device, generator: numpy.random.Gener
     images = generator.random((4, 6, 8, 8, 1), numpy.float32)
     labels = generator.integers(0, 10, (4, 6)).astype(numpy.int32)
 
-    def trained(recorded: bool) -> tuple[Any, list[str]]:
+    def trained(recorded: bool) -> tuple[Any, list[tuple[str, bytes]]]:
         network = nn.Sequential(
             fc1=nn.Linear((8, 8, 1), 20), drop=nn.Dropout(0.5), relu=nn.ReLU(), fc2=nn.Linear(20, 10)
         ).initialize(device, seed=3)
@@ -209,11 +209,15 @@ def test_a_recorded_step_is_a_step(device: Device, generator: numpy.random.Gener
             tensor.zeros((6, 8, 8, 1), device=device),
             tensor.zeros((6,), dtype=tensor.int32, device=device),
         )
-        shipped: list[str] = []
+        shipped: list[tuple[str, bytes]] = []
+
+        def ship(entry: nn.Entry) -> None:
+            shipped.append((entry.name, numpy.asarray(network.gradient[entry.span]).tobytes()))
+
         gradient = nn.value_and_grad(
             network,
             lambda x, y: nn.softmax_cross_entropy(network(x), y),
-            lambda entry: shipped.append(entry.name),
+            ship,
         )
 
         def step() -> None:

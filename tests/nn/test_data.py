@@ -1,4 +1,4 @@
-"""Data sets: what is loaded is what was stored, and every kind of damage gets a sentence that names the file."""
+"""Data sets: what is loaded is what was stored, and all damage gets a sentence that names the file."""
 
 import functools
 import gzip
@@ -100,7 +100,7 @@ def test_the_real_mnist10k() -> None:
 
 def test_unknown_name() -> None:
     with pytest.raises(
-        DataError, match="no data set 'imagenet'. Known are: digits, mnist, mnist10k"
+        DataError, match=r"no data set 'imagenet'. Known are: digits, mnist, mnist10k"
     ) as caught:
         nn.data.load("imagenet")
     assert caught.value.exit_code == 5

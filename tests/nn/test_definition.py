@@ -18,7 +18,7 @@ def layer(name: str, type_name: str, blob: str, params: dict[str, Any]) -> dict[
 
 
 def lenet_of_2016() -> list[dict[str, Any]]:
-    """As mil-tokyo/sukiyaki2 has it in example/mnist/lenet.json: data layers first, loss and accuracy last."""
+    """As in mil-tokyo/sukiyaki2's example/mnist/lenet.json: data layers first, loss and accuracy last."""
     pool = {"type": "max", "ksize": 2, "stride": 2, "pad": 0}
     data = {"file_prefix": "mnist_train", "data_shape": [28, 28, 1], "data_klass": "uint8"}
     return [
@@ -90,10 +90,10 @@ def everything() -> nn.Sequential:
     return nn.Sequential(
         conv=nn.Conv2d(2, 3, (3, 2), stride=(1, 2), padding=1, bias=False),
         max=nn.MaxPool2d(2),
-        max_down=nn.MaxPool2d((2, 1), stride=2, padding=1, ceil_mode=False),
+        max_down=nn.MaxPool2d((2, 1), stride=2, padding=(1, 0), ceil_mode=False),
         average=nn.AvgPool2d(2, ceil_mode=True),
         flat=nn.Flatten(),
-        fc1=nn.Linear(3, 5),
+        fc1=nn.Linear(6, 5),
         relu=nn.ReLU(),
         drop=nn.Dropout(0.25),
         fc2=nn.Linear(5, 2, bias=False),

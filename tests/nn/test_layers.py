@@ -1,4 +1,4 @@
-"""Every layer: output and gradients against PyTorch, gradients against finite differences, and wrong shapes named."""
+"""Every layer against PyTorch and finite differences; wrong shapes named."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +12,7 @@ import nn
 import tensor
 from nn.autograd import differentiate, recording
 from nn.errors import GradientError, LayerShapeError, NetworkError, NotInitializedError
+from nn.layers.dropout import _philox4x32_10
 from tensor import Array, Device
 
 Floats = NDArray[numpy.float32]
@@ -246,9 +247,24 @@ class TestDropout:
 
     def test_unknown_samples_are_an_error(self) -> None:
         network = nn.Sequential(drop=nn.Dropout(0.3)).initialize("numpy")
-        with pytest.raises(NetworkError, match=r"Dropout 'drop' needs .* the batch's 3 samples .* got none"):
+        with pytest.raises(
+            NetworkError, match=r"Dropout 'drop' needs the numbers of the batch's 3 samples .* got none"
+        ):
             network(tensor.ones((3, 8), device="numpy"))
 
     def test_a_ratio_of_one_is_refused(self) -> None:
         with pytest.raises(NetworkError, match="expected 0 ≤ ratio < 1, got 1"):
             nn.Dropout(1)
+
+    def test_philox_gives_the_published_numbers(self) -> None:
+        """The known answers of Random123 (its tests/kat_vectors), which define Philox4x32-10."""
+        answers = {
+            ((0, 0, 0, 0), (0, 0)): "6627e8d5 e169c58d bc57ac4c 9b00dbd8",
+            ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2): "408f276d 41c83b0e a20bc7c6 6d5451fd",
+            (
+                (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+                (0xA4093822, 0x299F31D0),
+            ): "d16cfe09 94fdcceb 5001e420 24126ea1",
+        }
+        for (counter, key), expected in answers.items():
+            assert " ".join(f"{int(each):08x}" for each in _philox4x32_10(counter, key)) == expected

@@ -84,7 +84,7 @@ def test_the_learning_rate_can_be_changed(device: Device) -> None:
 def test_definition_round_trip() -> None:
     optimizer = nn.SGD(lr=0.1, momentum=0.9, weight_decay=1e-4)
     assert nn.load_optimizer(optimizer.definition()).definition() == optimizer.definition()
-    with pytest.raises(NetworkError, match="no optimizer of type 'adam'. Known are: sgd"):
+    with pytest.raises(NetworkError, match=r"no optimizer of type 'adam'. Known are: sgd"):
         nn.load_optimizer({"type": "adam"})
 
 

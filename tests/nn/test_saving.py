@@ -117,7 +117,7 @@ def test_damaged_files_get_a_sentence(tmp_path: Path) -> None:
         with pytest.raises(SaveError, match="not a sound safetensors file"):
             nn.load(path)
     safetensors.numpy.save_file({"a": numpy.zeros(3)}, path)
-    with pytest.raises(SaveError, match="not written by nn.save: its format is None"):
+    with pytest.raises(SaveError, match=r"not written by nn.save: its format is None"):
         nn.load(path)
 
 
@@ -125,7 +125,7 @@ def test_files_of_other_networks_get_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "network.safetensors"
     nn.save(path, small().initialize("numpy"))
     fewer = nn.Sequential(fc1=nn.Linear((8, 8, 1), 16)).initialize("numpy")
-    with pytest.raises(SaveError, match="of another network: this one has no parameter 'fc2.bias'"):
+    with pytest.raises(SaveError, match=r"of another network: this one has no parameter 'fc2.bias'"):
         nn.load(path, fewer)
     other = nn.Sequential(fc1=nn.Linear(64, 16), fc2=nn.Linear(16, 11)).initialize("numpy")
     with pytest.raises(
