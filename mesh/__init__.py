@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mesh import codec, events
-    from mesh.errors import JobFailedError, ProtocolError, RefusedError, RunFolderError, UnreachableError, UsageError
+    from mesh.errors import (
+        JobFailedError,
+        ProtocolError,
+        RefusedError,
+        RunFolderError,
+        UnreachableError,
+        UsageError,
+    )
     from mesh.job import Job
     from mesh.snapshot import MemberFacts, Snapshot
     from mesh.training import Result, join, start
@@ -48,7 +55,14 @@ _HOMES = {
     "join": "mesh.training",
     "start": "mesh.training",
     **dict.fromkeys(
-        ("JobFailedError", "ProtocolError", "RefusedError", "RunFolderError", "UnreachableError", "UsageError"),
+        (
+            "JobFailedError",
+            "ProtocolError",
+            "RefusedError",
+            "RunFolderError",
+            "UnreachableError",
+            "UsageError",
+        ),
         "mesh.errors",
     ),
 }

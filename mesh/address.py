@@ -1,8 +1,8 @@
 """Addresses as people type them: a host with or without a port."""
 
+from mesh.defaults import DEFAULT_PORT
 from mesh.errors import UsageError
 
-DEFAULT_PORT = 7680
 _EXAMPLES = "give HOST or HOST:PORT, as in 192.168.1.5:7680 or [::1]:7680"
 
 

@@ -47,17 +47,38 @@ RECIPES = {
 
 
 def make_job(name: str, options: Options | None = None, uses: Iterable[Path] = ()) -> Job:
-    """The job `name`: one of RECIPES, the path of a network in JSON, or `file.py:name` (a Job or a network in it).
+    """The job `name`: one of RECIPES, a network in JSON by its path, or `file.py:name` (a Job or a network in it).
 
-    `uses` are files with layers of one's own; they are loaded first. Raises UsageError for what does not exist, with what
-    does, and DataError where the data set of a recipe is not to be had.
+    `uses` are files with layers of one's own; they are loaded first. Raises UsageError for what does not exist,
+    with what does, and DataError where the data set of a recipe is not to be had.
     """
     options = options or Options()
     _check_known("data set", options.data, nn.data.names())
     _check_known("codec", options.codec, codec.names())
     loaded = load_uses(uses)
-    job = _found(name, options)
-    return replace(_overridden(job, options), uses=tuple(dict.fromkeys((*job.uses, *loaded))))
+    return replace(_overridden(_found(name, options), options), uses=loaded)
+
+
+def used_files(name: str, uses: Iterable[Path] = ()) -> tuple[Path, ...]:
+    """`uses`, and the file of a job `file.py:name` itself if it defines layers: other peers need those too."""
+    files = tuple(uses)
+    place = _place_in_file(name)
+    if place is None:
+        return files
+    module = load_file(place[0])
+    layers = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, nn.Layer) and value.__module__ == module.__name__
+    ]
+    known = {file.resolve() for file in files}
+    return (*files, place[0]) if layers and place[0].resolve() not in known else files
+
+
+def _place_in_file(name: str) -> tuple[Path, str] | None:
+    """(file, attribute) of `file.py:attribute`."""
+    path, colon, attribute = name.rpartition(":")
+    return (Path(path), attribute) if colon and path.endswith(".py") else None
 
 
 def _found(name: str, options: Options) -> Job:
@@ -65,12 +86,12 @@ def _found(name: str, options: Options) -> Job:
         return _from_recipe(RECIPES[name], options)
     if name.endswith(".json"):
         return _from_definition(Path(name), options)
-    path, colon, attribute = name.rpartition(":")
-    if colon and path.endswith(".py"):
-        return _from_file(Path(path), attribute, options)
+    place = _place_in_file(name)
+    if place is not None:
+        return _from_file(*place, options)
     raise UsageError(
-        f"There is no job {name!r}.{_nearest(name, RECIPES)} Known are {', '.join(RECIPES)}; or give the path of a "
-        "network in JSON (network.json), or a job in a Python file (file.py:name)."
+        f"There is no job {name!r}.{_nearest(name, RECIPES)} Known are {', '.join(RECIPES)}; or give a network in "
+        "JSON (network.json), or a job in a Python file (file.py:name)."
     )
 
 
@@ -99,7 +120,7 @@ def _from_definition(path: Path, options: Options) -> Job:
 
 
 def _from_file(path: Path, attribute: str, options: Options) -> Job:
-    """The Job or the network that the user's own file calls `attribute`; the file's layers become part of the job."""
+    """The Job or the network that the user's own file calls `attribute`."""
     module = load_file(path)
     made: Any = getattr(module, attribute, None)
     if not isinstance(made, Job | nn.Layer):
@@ -108,13 +129,7 @@ def _from_file(path: Path, attribute: str, options: Options) -> Job:
             f"{path} has no job or network named {attribute!r}.{_nearest(attribute, known)} "
             f"It has: {', '.join(known) or 'none'}."
         )
-    if isinstance(made, nn.Layer):
-        made = _job_of(made, path, attribute, options)
-    defines_layers = any(
-        isinstance(value, type) and issubclass(value, nn.Layer) and value.__module__ == module.__name__
-        for value in vars(module).values()
-    )
-    return replace(made, uses=(*made.uses, *load_uses([path]))) if defines_layers else made
+    return made if isinstance(made, Job) else _job_of(made, path, attribute, options)
 
 
 def _job_of(network: nn.Layer, path: Path, attribute: str, options: Options) -> Job:
@@ -126,7 +141,9 @@ def _job_of(network: nn.Layer, path: Path, attribute: str, options: Options) -> 
 
 def _named_data(source: str, options: Options) -> str:
     if options.data is None:
-        raise UsageError(f"{source} is a network without data: add --data with one of {', '.join(nn.data.names())}.")
+        raise UsageError(
+            f"{source} is a network without data: add --data with one of {', '.join(nn.data.names())}."
+        )
     return options.data
 
 

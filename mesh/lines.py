@@ -41,9 +41,6 @@ class Lines:
             self._said_step = facts.step
             self._say(progress(facts))
 
-    def close(self) -> None:
-        """Nothing is left to say."""
-
     def _say(self, text: str) -> None:
         self._stream.write(text + "\n")
         self._stream.flush()
@@ -62,9 +59,6 @@ class JsonLines:
 
     def tick(self) -> None:
         """Nothing to do between events."""
-
-    def close(self) -> None:
-        """The stream belongs to the caller."""
 
 
 def progress(facts: Snapshot) -> str:

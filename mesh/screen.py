@@ -1,13 +1,13 @@
 """The screen of a run: how far it is, who takes part, what happened last. Only what was measured is shown.
 
-    mesh · digits · 139,770 parameters · dettmers8                        training
-    Add a peer on this machine:  mesh join 127.0.0.1:7680
+mesh · digits · 139,770 parameters · dettmers8                        training
+Add a peer on this machine:  mesh join 127.0.0.1:7680
 
-    step 212 / 500 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━ 42 %
-    loss 0.0312    accuracy 97.31 %    4,211 images/s    1.3 MB/s sent    view 3
+step 212 / 500 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━ 42 %
+loss 0.0312    accuracy 97.31 %    4,211 images/s    1.3 MB/s sent    view 3
 
-    peer      device                                    role    share   images/s
-    3f9a21 ●  NVIDIA H200                               full       90      3,120
+peer      device                                    role    share   images/s
+3f9a21 ●  NVIDIA H200                               full       90      3,120
 """
 
 import time
@@ -42,7 +42,10 @@ _UNKNOWN = "–"
 
 
 class Screen:
-    """Redraws itself in place at most four times a second; `snapshot` gives the facts to draw."""
+    """Redraws itself in place at most four times a second; `snapshot` gives the facts to draw.
+
+    A context manager: on leaving, the last picture stays, and the terminal is as it was.
+    """
 
     def __init__(
         self, console: Console, snapshot: Callable[[], Snapshot], clock: Callable[[], float] = time.monotonic
@@ -54,7 +57,14 @@ class Screen:
         self._listening: Listening | None = None
         self._drawn_at_s = -PERIOD_S
         self._live = Live(console=console, auto_refresh=False, redirect_stdout=False)
+
+    def __enter__(self) -> "Screen":
         self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._draw()
+        self._live.stop()
 
     def event(self, event: Event, time_s: float) -> None:
         """Remember what happened for the next picture."""
@@ -72,15 +82,10 @@ class Screen:
             self._drawn_at_s = now_s
             self._draw()
 
-    def close(self) -> None:
-        """Draw the last picture, and give the terminal back."""
-        self._draw()
-        self._live.stop()
-
     def _draw(self) -> None:
         facts = self._snapshot()
         rows = max(1, self._console.height - _FIXED_LINES)
-        parts = [_title(facts), self._invitation(), Text(), *body(facts, rows), Text(), self._events()]
+        parts = [title(facts), self._invitation(), Text(), *body(facts, rows), Text(), self._events()]
         self._live.update(Group(*parts), refresh=True)
 
     def _invitation(self) -> Text:
@@ -106,7 +111,8 @@ def body(facts: Snapshot, rows: int) -> list[RenderableType]:
     return [_progress(facts), _measurements(facts), Text(), _peers(facts.members, rows)]
 
 
-def _title(facts: Snapshot) -> Table:
+def title(facts: Snapshot) -> Table:
+    """What is trained, and in which state it is."""
     words = [word for word in (printable(facts.data), printable(facts.codec)) if word]
     if facts.parameters:
         words.insert(1, f"{facts.parameters:,} parameters")
@@ -153,7 +159,10 @@ def _peers(members: tuple[MemberFacts, ...], rows: int) -> RenderableType:
     table.add_column("images/s", justify="right", no_wrap=True)
     for member in members[:rows]:
         table.add_row(
-            Text(printable(short(member.id)) + (" ● me" if member.me else ""), style="bold" if member.me else ""),
+            Text(
+                printable(short(member.id)) + (" ● me" if member.me else ""),
+                style="bold" if member.me else "",
+            ),
             Text(printable(member.device)),
             Text(printable(member.role), style=_ROLE_STYLES.get(member.role, "")),
             f"{member.share:,}",

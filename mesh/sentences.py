@@ -36,7 +36,9 @@ def sentence(event: Event) -> str | None:
         case Lost():
             text = f"Peer {short(event.peer)} is lost: {event.why}."
         case Evaluated():
-            text = f"Test accuracy {percent(event.accuracy)} after step {event.step:,}, loss {event.loss:.4f}."
+            text = (
+                f"Test accuracy {percent(event.accuracy)} after step {event.step:,}, loss {event.loss:.4f}."
+            )
         case Saved():
             text = f"Saved step {event.step:,} in {event.path}."
         case Finished(why="done"):
@@ -90,4 +92,6 @@ def plural(count: int, noun: str) -> str:
 
 def printable(text: str) -> str:
     """The text without what would steer a terminal: names come from other machines."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )

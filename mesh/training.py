@@ -3,12 +3,13 @@
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import nn
-from mesh.address import DEFAULT_PORT
+from mesh.defaults import DEFAULT_PORT
 from mesh.events import Evaluated, Event, Finished, Saved, StepFinal
 from mesh.job import Job
 from mesh.node import Node
@@ -19,8 +20,8 @@ from mesh.run import RunFolder
 class Result:
     """What came of a run, as this peer saw it.
 
-    `steps` are final; `accuracy` (a fraction of the test samples) and `loss` (the mean over the last step's batch) are None
-    where nothing was measured; `why` it ended: "done" or "left".
+    `steps` are final; `accuracy` (a fraction of the test samples) and `loss` (the mean over the last step's batch) are
+    None where nothing was measured; `why` it ended: "done" or "left".
     """
 
     steps: int
@@ -38,9 +39,6 @@ class Reporter(Protocol):
 
     def tick(self) -> None:
         """About a tenth of a second has passed."""
-
-    def close(self) -> None:
-        """The run has ended, well or not."""
 
 
 class Outcome:
@@ -68,9 +66,6 @@ class Outcome:
     def tick(self) -> None:
         """Nothing to do between events."""
 
-    def close(self) -> None:
-        """Nothing to give back."""
-
 
 class _Callback:
     """A user's function as a Reporter."""
@@ -84,9 +79,6 @@ class _Callback:
     def tick(self) -> None:
         pass
 
-    def close(self) -> None:
-        pass
-
 
 def start(
     job: Job,
@@ -98,15 +90,19 @@ def start(
     uses: Iterable[str | Path] = (),
     on_event: Callable[[Event], None] | None = None,
 ) -> Result:
-    """Train `job`, alone at first; others may join at `port` (0: any free one) while it runs. Blocks until the end.
+    """Train `job`, alone at first; others may join at `port` (0: any free one) meanwhile. Blocks until the end.
 
-    `device` is what `tensor.device` takes. Only this machine can join unless `insecure` is said. `run` is a folder for events,
-    metrics and the saved network; without it nothing is written. `uses` are files with layers of one's own. `on_event` is
-    called in this thread. Raises subclasses of MeshError: no data or device, a port in use, a loss that is not finite.
+    `device` is what `tensor.device` takes. Only this machine can join unless `insecure` is said. `run` is a folder for
+    events, metrics and the saved network; without it nothing is written. `uses` are files with layers of one's own.
+    `on_event` is called in this thread. Raises subclasses of MeshError: no data or device, a port in use, a loss that
+    is not finite.
     """
-    folder = _path(run)
-    node = Node.start(job, port=port, device=device, insecure=insecure, run=folder, uses=tuple(map(Path, uses)))
-    return _result(node, folder, on_event)
+    paths = tuple(map(Path, uses))
+    return _trained(
+        lambda folder: Node.start(job, port=port, device=device, insecure=insecure, run=folder, uses=paths),
+        run,
+        on_event,
+    )
 
 
 def join(
@@ -123,16 +119,20 @@ def join(
     """Take part in the job of the peer at `host`:`port` until it is done. Blocks until the end.
 
     `thin`: compute with 8-bit weights and keep no optimizer state. The other arguments are those of `start`. Raises
-    UnreachableError where no peer answers, RefusedError where it says no.
+    UnreachableError where no peer answers, RefusedError where one says no.
     """
-    folder = _path(run)
     paths = tuple(map(Path, uses))
-    node = Node.join(host, port, device=device, thin=thin, insecure=insecure, run=folder, uses=paths)
-    return _result(node, folder, on_event)
+    return _trained(
+        lambda folder: Node.join(
+            host, port, device=device, thin=thin, insecure=insecure, run=folder, uses=paths
+        ),
+        run,
+        on_event,
+    )
 
 
 def follow(node: Node, reporters: Sequence[Reporter]) -> Outcome:
-    """Run `node` to its end and tell the reporters all of it; they are closed in any case."""
+    """Run `node` to its end and tell the reporters all of it."""
     outcome = Outcome()
 
     def on_event(event: Event) -> None:
@@ -144,23 +144,24 @@ def follow(node: Node, reporters: Sequence[Reporter]) -> Outcome:
         for reporter in reporters:
             reporter.tick()
 
-    try:
-        node.run(on_event, on_tick)
-    finally:
-        for reporter in reporters:
-            reporter.close()
+    node.run(on_event, on_tick)
     return outcome
 
 
-def _result(node: Node, folder: Path | None, on_event: Callable[[Event], None] | None) -> Result:
-    reporters: list[Reporter] = []
-    if folder is not None:
-        reporters.append(RunFolder(folder, lambda text: warnings.warn(text, RuntimeWarning, stacklevel=2)))
-    if on_event is not None:
-        reporters.append(_Callback(on_event))
-    outcome = follow(node, reporters)
+def _trained(
+    make_node: Callable[[Path | None], Node], run: str | Path | None, on_event: Callable[[Event], None] | None
+) -> Result:
+    """The run's folder is opened first: a full disk is found before a port is taken."""
+    with ExitStack() as stack:
+        reporters: list[Reporter] = []
+        if run is not None:
+            reporters.append(stack.enter_context(RunFolder(Path(run), _warn)))
+        if on_event is not None:
+            reporters.append(_Callback(on_event))
+        node = make_node(None if run is None else Path(run))
+        outcome = follow(node, reporters)
     return Result(outcome.steps, outcome.accuracy, outcome.loss, outcome.why, node.network)
 
 
-def _path(folder: str | Path | None) -> Path | None:
-    return None if folder is None else Path(folder)
+def _warn(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
