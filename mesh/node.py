@@ -212,7 +212,7 @@ class Node:
         for result in self._compute.results():
             participant.on_result(result, _now())
         peer = participant.peer
-        self.emit(events.Finished(peer.final if peer else 0, participant.ended or "left"))
+        self.emit(events.Finished(peer.finals.step if peer else 0, participant.ended or "left"))
 
     # ---- founding, admitting, joining ----
 
@@ -371,10 +371,10 @@ class Node:
             data=job.data,
             codec=job.codec,
             state=peer.ended or ("waiting" if peer.waiting else "training"),
-            step=peer.final,
+            step=peer.finals.step,
             steps=plan.steps,
             view=peer.view.number,
-            loss=peer.loss if peer.final else None,
+            loss=peer.finals.loss if peer.finals.step else None,
             accuracy=self._accuracy,
             samples_s=sum(samples for _, samples, _ in list(self._finals)[1:]) / window,
             bytes_s=sum(size for _, _, size in list(self._finals)[1:]) / window,

@@ -17,6 +17,7 @@ from dataclasses import replace
 from mesh import events
 from mesh.errors import JobFailedError
 from mesh.exchange import Exchange
+from mesh.finals import Finals
 from mesh.host import Host
 from mesh.learning import Learning
 from mesh.liveness import PING_INTERVAL_S, Liveness
@@ -26,6 +27,7 @@ from mesh.message import (
     Suspect, Update, Want, Weights,
 )  # fmt: skip
 from mesh.plan import Plan
+from mesh.sponsor import Sponsor
 from mesh.tasks import (
     Applied, Apply, BucketReady, Evaluate, Failed, Follow, Gradient, GradientDone, Measured, Merge, Merged, Promote, Result,
     Save, Saved, Shadow, ShadowReady, Snapshot, SnapshotReady,
@@ -48,13 +50,12 @@ class Peer:
         self.me = me
         self.plan = plan
         self.ended: str | None = None  # "finished", "left", "excluded" or "diverged"
-        self.final = max(view.step - 1 if me.full else view.step - 2, 0)
         self.applied = view.step - 1 if me.full else view.step - 2
         self.speeds: dict[str, float] = {}
-        self.loss = float("nan")
         self.has_data = True  # a learner rises only when it can serve data too; the node says when
         self._host = host
-        self._save_every = save_every
+        first_final = max(view.step - 1 if me.full else view.step - 2, 0)
+        self.finals = Finals(me.id, plan, host, first_final, save_every, now)
         self._exchange = Exchange()
         self._membership = Membership(me.id, view, self._progress, plan.bucket_count, plan.batch)
         self._liveness = Liveness()
@@ -64,15 +65,9 @@ class Peer:
         self._upcoming: list[View] = []
         self._future: list[tuple[str, Message]] = []
         self._inbox: list[tuple[str, Message]] = []
-        self._snapshots: dict[str, SnapshotReady] = {}
-        self._digests: dict[int, int] = {}  # of this peer's weights, or as told by a full one
-        self._facts: dict[int, tuple[int, float]] = {}  # step: samples and loss
-        self._measured: dict[int, Measured] = {}
-        self._served: Counter[int] = Counter()
+        self._sponsor = Sponsor(host)
         self._why: dict[str, str] = {}
         self._leaving_since: float | None = None
-        self._final_at = now
-        self._bytes_at_final = host.bytes_sent()
         self._moved_at = now
         self._asked_at = self._pinged_at = self._ready_at = -STUCK_S
         self._speeds_at = now
@@ -119,14 +114,11 @@ class Peer:
             if peer not in self._membership.suspects:
                 self._why[peer] = f"silent for {self._liveness.limit_s(peer):.0f} s"
             self._suspect(peer, dead=False)
-            member = self._membership.view.member(peer)
-            if member is not None:
-                self._host.probe(member)
         if now - self._pinged_at >= PING_INTERVAL_S:
             self._pinged_at = now
             speed = self.speeds.get(self.me.id, 0.0)
-            self._tell(self._others(), Ping(self._membership.view.number, self.applied, self.final, speed))
-            self._tell_suspicions()
+            self._tell(self._others(), Ping(self._membership.view.number, self.applied, self.finals.step, speed))
+            self._pursue_suspicions()
         self._share_speeds(now)
         self._post(self._membership.tick(now))
         if self._membership.is_widowed and not self._exact and self._shadow_step < 0:
@@ -191,8 +183,8 @@ class Peer:
                 self._on_bye(source, finished, now)
             case Want():
                 self._on_want(source, message)
-            case StateWant():
-                self._on_state_want(source, message)
+            case StateWant() if self._is_full and self.applied >= self.view.step - 1:
+                self._sponsor.asked(source, message, self.applied)
             case State() if self._learning:
                 self._learning.add_state(source, message, now)
                 self._become_exact()
@@ -208,8 +200,8 @@ class Peer:
             return
         if message.view < self.view.number or not 0 <= message.bucket < self.plan.bucket_count(message.step):
             return
-        if not isinstance(message, Push) and message.bucket == 0:
-            self._facts[message.step] = (message.samples, message.loss)
+        if not isinstance(message, Push):
+            self.finals.note(message)
         match message:
             case Push(step=step) if step > self.applied:
                 self._exchange.add_push(source, message)
@@ -218,7 +210,7 @@ class Peer:
                 self._on_update(message, now)
             case Weights(step=step) if not self._exact and step > self.applied:
                 self._exchange.weights[step].setdefault(message.bucket, message)
-                self._digests[step] = message.digest
+                self.finals.digests[step] = message.digest
                 if step > self.view.step - 1:
                     self._finalise(step - 1, now)
 
@@ -246,7 +238,7 @@ class Peer:
         if len(held.get(step, ())) == self.plan.bucket_count(step) and not self.plan.is_closing(step):
             self._apply(step, now)
             return True
-        ready = self.applied >= self.view.step - 1 and (self.applied in self._digests or not self.plan.is_closing(step))
+        ready = self.applied >= self.view.step - 1 and (self.applied in self.finals.digests or not self.plan.is_closing(step))
         if ready and self._begun < step and self._membership.may_push(step):
             self._begin(step)
             return True
@@ -255,7 +247,7 @@ class Peer:
     def _begin(self, step: int) -> None:
         self._begun = step
         if self.plan.is_closing(step):
-            self._push(BucketReady(self.view.number, step, 0, 0, 0.0, self._digests.get(self.applied, 0), b""))
+            self._push(BucketReady(self.view.number, step, 0, 0, 0.0, self.finals.digests.get(self.applied, 0), b""))
         else:
             self._host.submit(Gradient(self.view.number, step, self.plan.samples_of(step, self.view, self.me.id)))
 
@@ -293,7 +285,7 @@ class Peer:
         samples, loss, digest = self._headers.pop((merged.step, merged.bucket))
         update = Update(merged.view, merged.step, merged.bucket, samples, loss, digest, merged.payload)
         receivers = self.view.ids if self.plan.is_closing(merged.step) else (*self.view.servers, *self.view.learners)
-        self._served[merged.step] += 1
+        self.finals.serves(merged.step)
         self._tell(receivers, update)
 
     def _on_update(self, update: Update, now: float) -> None:
@@ -303,7 +295,7 @@ class Peer:
         if not self._exact and not self.plan.is_closing(update.step):
             return
         if update.step > self.applied and self._exact:
-            own = self._digests.get(update.step - 1, 0)
+            own = self.finals.digests.get(update.step - 1, 0)
             if own and update.digest and own != update.digest:
                 self._host.emit(events.Note("this device's arithmetic differs from the others': joining again as a thin peer"))
                 self._go("diverged")
@@ -341,40 +333,13 @@ class Peer:
 
     def _finalise(self, step: int, now: float) -> None:
         """An UPDATE of the step after it was seen, so every full member has applied `step`, and all those before."""
-        for number in range(self.final + 1, step + 1):
-            self.final = number
-            self._report_step(number, now)
-            if self._is_full and (number == self.plan.steps or (self._save_every and number % self._save_every == 0)):
-                self._host.submit(Save(number))
-        self._report_measured()
+        self._tell_measured(self.finals.advance(step, self.view, self._exact, now))
 
-    def _report_step(self, step: int, now: float) -> None:
-        samples, self.loss = self._facts.get(step, (0, self.loss))
-        sent = self._host.bytes_sent()
-        self._host.emit(
-            events.StepFinal(
-                step=step,
-                view=self.view.number,
-                loss=self.loss,
-                samples=samples,
-                peers=len(self.view.members),
-                served=self._served.pop(step, 0),
-                bytes_sent=sent - self._bytes_at_final,
-                digest=f"{self._digests.get(step, 0):016x}",
-                seconds=round(now - self._final_at, 6),
-            )
-        )
-        self._bytes_at_final, self._final_at = sent, now
-        for remembered in (self._facts, self._digests):
-            for old in [number for number in remembered if number < step - 2]:
-                del remembered[old]
-
-    def _report_measured(self) -> None:
-        for step in [step for step in self._measured if step <= self.final]:
-            measured = self._measured.pop(step)
-            self._host.emit(events.Evaluated(step, measured.accuracy, measured.loss, self.me.id))
-            if step < self.plan.steps:
-                self._tell(self._others(), Evaluated(step, measured.accuracy, measured.loss))
+    def _tell_measured(self, measured: list[events.Evaluated]) -> None:
+        for event in measured:
+            self._host.emit(event)
+            if event.step < self.plan.steps:  # the last weights are measured by everybody
+                self._tell(self._others(), Evaluated(event.step, event.accuracy, event.loss))
 
     # ---- results of the compute thread ----
 
@@ -388,15 +353,13 @@ class Peer:
             case Merged():
                 self._update(result)
             case Applied(step, digest):
-                self._digests[step] = digest
+                self.finals.digests[step] = digest
             case ShadowReady(view=view, step=step, bucket=bucket) if view == self.view.number:
                 self._send_weights(result)
-            case SnapshotReady(peer=peer):
-                self._snapshots[peer] = result
-                self._send_state(peer, 0)
-            case Measured(step=step):
-                self._measured[step] = result
-                self._report_measured()
+            case SnapshotReady():
+                self._sponsor.ready(result)
+            case Measured():
+                self._tell_measured(self.finals.measured(result))
             case Saved(step, path):
                 self._host.emit(events.Saved(step, path))
             case Failed(reason, exit_code):
@@ -406,7 +369,7 @@ class Peer:
                 pass
 
     def _send_weights(self, ready: ShadowReady) -> None:
-        samples, loss = self._facts.get(ready.step, (0, self.loss))
+        samples, loss = self.finals.facts(ready.step)
         weights = Weights(ready.view, ready.step, ready.bucket, samples, loss, ready.digest, ready.payload)
         self._exchange.own_weights[ready.step, ready.bucket] = weights
         self._tell(self.view.thin, weights)
@@ -444,7 +407,7 @@ class Peer:
             if peer not in view.ids:
                 self._host.close(peer)
                 self._liveness.forget(peer)
-                self._snapshots.pop(peer, None)
+                self._sponsor.forget(peer)
         if mine is None:
             self.ended = "left" if self._leaving_since is not None else "excluded"
             return
@@ -503,11 +466,15 @@ class Peer:
     def _suspect(self, peer: str, dead: bool) -> None:
         self._membership.suspect(peer, dead)
 
-    def _tell_suspicions(self) -> None:
-        steward = self._membership.steward
-        if steward and steward != self.me.id:
-            for peer in sorted(self._membership.suspects):
-                self._send(steward, Suspect(self._membership.view.number, peer, peer in self._membership.dead))
+    def _pursue_suspicions(self) -> None:
+        """Tell the steward whom this peer cannot reach, and find out who is dead: a dying process may answer once more."""
+        view, steward = self._membership.view, self._membership.steward
+        for peer in sorted(self._membership.suspects):
+            if steward and steward != self.me.id:
+                self._send(steward, Suspect(view.number, peer, peer in self._membership.dead))
+            member = view.member(peer)
+            if member is not None and peer not in self._membership.dead:
+                self._host.probe(member)
 
     def _on_bye(self, source: str, finished: bool, now: float) -> None:
         self._why[source] = "left"
@@ -533,21 +500,6 @@ class Peer:
             self._send(source, self._exchange.own_pushes[part])
         elif want.kind == "weights" and part in self._exchange.own_weights:
             self._send(source, self._exchange.own_weights[part])
-
-    def _on_state_want(self, source: str, want: StateWant) -> None:
-        if not self._is_full or self.applied < self.view.step - 1:
-            return
-        snapshot = self._snapshots.get(source)
-        if want.step < 0 or snapshot is None or snapshot.step != want.step:
-            self._snapshots.pop(source, None)
-            self._host.submit(Snapshot(source, self.applied))
-        else:
-            self._send_state(source, want.part)
-
-    def _send_state(self, peer: str, part: int) -> None:
-        snapshot = self._snapshots[peer]
-        if 0 <= part < len(snapshot.parts):
-            self._send(peer, State(snapshot.step, part, len(snapshot.parts), snapshot.parts[part]))
 
     def _learn(self, now: float) -> None:
         """A learner goes on, and asks to be full once it holds the exact state and the data."""

@@ -92,14 +92,15 @@ class Transport:
         """Dial a member, unless that has been done."""
         if member.id in self._wires or member.id == self._me or not member.port:
             return
-        control = self._dealer(member.host, member.port)
-        self._wires[member.id] = _Wire(control, self._dealer(member.host, member.bulk_port), self._watch(control))
+        control = self._dealer(member.host, member.port, self._me)
+        bulk = self._dealer(member.host, member.bulk_port, self._me)
+        self._wires[member.id] = _Wire(control, bulk, self._watch(control))
 
     def connect_to(self, address: str) -> None:
         """Dial the control port at `host:port`, of a peer whose id is not known; the address stands for it."""
         if address not in self._wires:
             host, port = address.rsplit(":", 1)
-            control = self._dealer(host, int(port))
+            control = self._dealer(host, int(port), f"{self._me} asking {address}")  # a ROUTER takes each identity once
             self._wires[address] = _Wire(control, None, self._watch(control))
 
     def disconnect(self, peer: str) -> None:
@@ -115,9 +116,9 @@ class Transport:
             if each is not None:
                 each.close()
 
-    def _dealer(self, host: str, port: int) -> zmq.Socket[bytes]:
+    def _dealer(self, host: str, port: int, identity: str) -> zmq.Socket[bytes]:
         dealer = self._context.socket(zmq.DEALER)
-        dealer.setsockopt(zmq.IDENTITY, self._me.encode())
+        dealer.setsockopt(zmq.IDENTITY, identity.encode())
         dealer.setsockopt(zmq.RECONNECT_IVL, 100)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
         self._tune(dealer)
