@@ -47,10 +47,10 @@ RECIPES = {
 
 
 def make_job(name: str, options: Options | None = None, uses: Iterable[Path] = ()) -> Job:
-    """The job `name`: one of RECIPES, a network in JSON by its path, or `file.py:name` (a Job or a network in it).
+    """The job `name`: one of RECIPES, the path of a network in JSON, or `file.py:name`, a Job or a network.
 
-    `uses` are files with layers of one's own; they are loaded first. Raises UsageError for what does not exist,
-    with what does, and DataError where the data set of a recipe is not to be had.
+    `uses` are files with layers of one's own; they are loaded first. Raises UsageError for what does not
+    exist, with what does, and DataError where the data set of a recipe is not to be had.
     """
     options = options or Options()
     _check_known("data set", options.data, nn.data.names())
@@ -60,7 +60,7 @@ def make_job(name: str, options: Options | None = None, uses: Iterable[Path] = (
 
 
 def used_files(name: str, uses: Iterable[Path] = ()) -> tuple[Path, ...]:
-    """`uses`, and the file of a job `file.py:name` itself if it defines layers: other peers need those too."""
+    """`uses`, and the file of a job `file.py:name` if it defines layers: other peers need those too."""
     files = tuple(uses)
     place = _place_in_file(name)
     if place is None:
@@ -90,8 +90,8 @@ def _found(name: str, options: Options) -> Job:
     if place is not None:
         return _from_file(*place, options)
     raise UsageError(
-        f"There is no job {name!r}.{_nearest(name, RECIPES)} Known are {', '.join(RECIPES)}; or give a network in "
-        "JSON (network.json), or a job in a Python file (file.py:name)."
+        f"There is no job {name!r}.{_nearest(name, RECIPES)} Known are {', '.join(RECIPES)}; or give a network "
+        "in JSON (network.json), or a job in a Python file (file.py:name)."
     )
 
 

@@ -1,8 +1,8 @@
 """The command line. Only click is imported here; a command imports what it needs when it runs.
 
-Results go to stdout, talk to stderr. Exit codes: 0 done · 1 the job failed · 2 usage · 3 unreachable · 4 refused ·
-5 no device or no data · 130 interrupted. A flag comes before the environment (`MESH_START_STEPS`), and that before
-`./mesh.toml`.
+Results go to stdout, talk to stderr. Exit codes: 0 done · 1 the job failed · 2 usage · 3 unreachable · 4
+refused · 5 no device or no data · 130 interrupted. A flag comes before the environment
+(`MESH_START_STEPS`), and that before `./mesh.toml`.
 """
 
 from collections.abc import Callable
@@ -118,10 +118,10 @@ def start(
     as_json: bool,
     **overrides: Any,
 ) -> None:
-    """Train JOB, alone at first; others may join at any time.
+    """Train a job; others may join at any time.
 
-    JOB is digits (the default), lenet, a network in JSON (network.json, with --data), or a job or a network in a
-    Python file of your own (file.py:name).
+    JOB is digits (the default), lenet, a network in JSON (network.json, with --data), or a job or a network
+    in a Python file of your own (file.py:name).
     """
     from mesh.catalog import Options, make_job, used_files
     from mesh.node import Node
@@ -154,7 +154,10 @@ def join(
     run: Path | None,
     as_json: bool,
 ) -> None:
-    """Take part in the job of the peer at HOST; any of its peers will do."""
+    """Take part in the job of another peer.
+
+    Any peer of the job will do as HOST.
+    """
     from mesh.address import parse_address
 
     host, port = parse_address(address)
@@ -174,7 +177,10 @@ def join(
 @click.argument("address", metavar="[HOST[:PORT]]", default="localhost")
 @click.option("--json", "as_json", is_flag=True, help="The facts as one JSON object.")
 def status(address: str, as_json: bool) -> None:
-    """Show what the peer at HOST (this machine by default) knows of its job."""
+    """Show what a peer knows of its job.
+
+    HOST is this machine by default.
+    """
     from mesh.address import parse_address
 
     host, port = parse_address(address)
@@ -188,7 +194,10 @@ def status(address: str, as_json: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a device.")
 def devices(as_json: bool) -> None:
-    """List what can compute here, the default device first marked with a star."""
+    """List what can compute here.
+
+    A star marks the device that is used without --device.
+    """
     from mesh.reports import show_devices
 
     show_devices(as_json)

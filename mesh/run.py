@@ -45,9 +45,9 @@ def default_folder(job: str, now_s: float | None = None) -> Path:
 class RunFolder:
     """Writes the events of one peer as they come; each line is on disk at once. A context manager.
 
-    What is there already is kept: a second run in the folder goes on in the same files. A new folder in which nothing
-    happened is removed. Raises RunFolderError if the folder cannot be made or written. If it fails later, on a full
-    disk say, `warn` is called once with a sentence, and training goes on without it.
+    What is there already is kept: a second run in the folder goes on in the same files. A new folder in
+    which nothing happened is removed. Raises RunFolderError if the folder cannot be made or written. If it
+    fails later, on a full disk say, `warn` is called once with a sentence, and training goes on without it.
     """
 
     def __init__(self, path: Path, warn: Callable[[str], None]) -> None:

@@ -20,8 +20,8 @@ from mesh.run import RunFolder
 class Result:
     """What came of a run, as this peer saw it.
 
-    `steps` are final; `accuracy` (a fraction of the test samples) and `loss` (the mean over the last step's batch) are
-    None where nothing was measured; `why` it ended: "done" or "left".
+    `steps` are final; `accuracy` (a fraction of the test samples) and `loss` (the mean over the last step's
+    batch) are None where nothing was measured; `why` it ended: "done" or "left".
     """
 
     steps: int
@@ -92,10 +92,10 @@ def start(
 ) -> Result:
     """Train `job`, alone at first; others may join at `port` (0: any free one) meanwhile. Blocks until the end.
 
-    `device` is what `tensor.device` takes. Only this machine can join unless `insecure` is said. `run` is a folder for
-    events, metrics and the saved network; without it nothing is written. `uses` are files with layers of one's own.
-    `on_event` is called in this thread. Raises subclasses of MeshError: no data or device, a port in use, a loss that
-    is not finite.
+    `device` is what `tensor.device` takes. Only this machine can join unless `insecure` is said. `run` is a
+    folder for events, metrics and the saved network; without it nothing is written. `uses` are files with
+    layers of one's own. `on_event` is called in this thread. Raises subclasses of MeshError: no data or
+    device, a port in use, a loss that is not finite.
     """
     paths = tuple(map(Path, uses))
     return _trained(
@@ -118,8 +118,8 @@ def join(
 ) -> Result:
     """Take part in the job of the peer at `host`:`port` until it is done. Blocks until the end.
 
-    `thin`: compute with 8-bit weights and keep no optimizer state. The other arguments are those of `start`. Raises
-    UnreachableError where no peer answers, RefusedError where one says no.
+    `thin`: compute with 8-bit weights and keep no optimizer state. The other arguments are those of
+    `start`. Raises UnreachableError where no peer answers, RefusedError where one says no.
     """
     paths = tuple(map(Path, uses))
     return _trained(

@@ -18,8 +18,8 @@ _PREFIX = "_mesh_uses_"  # a private name: a user's `layers.py` never shadows an
 def load_uses(paths: Iterable[Path]) -> tuple[tuple[str, str], ...]:
     """Load the files, so that their `@nn.register` take effect; (file name, SHA-256 in hexadecimal) of each.
 
-    A file that was loaded before, with the same content, is not run again. Raises UsageError for a file that is
-    missing or that fails while it is loaded.
+    A file that was loaded before, with the same content, is not run again. Raises UsageError for a file
+    that is missing or that fails while it is loaded.
     """
     return tuple((path.name, hashlib.sha256(_content(path)).hexdigest()) for path in map(_loaded, paths))
 
