@@ -90,8 +90,8 @@ def _found(name: str, options: Options) -> Job:
     if place is not None:
         return _from_file(*place, options)
     raise UsageError(
-        f"There is no job {name!r}.{_nearest(name, RECIPES)} Known are {', '.join(RECIPES)}; or give a network "
-        "in JSON (network.json), or a job in a Python file (file.py:name)."
+        f"There is no job {name!r}.{_nearest(name, RECIPES)} Known are {', '.join(RECIPES)}; "
+        "or give a network in JSON (network.json), or a job in a Python file (file.py:name)."
     )
 
 

@@ -87,16 +87,24 @@ def main(ctx: click.Context) -> None:
 @main.command()
 @click.argument("job", default="digits")
 @click.option("--data", metavar="NAME", help="Data set: digits, mnist or mnist10k.")
-@click.option("--steps", type=click.IntRange(min=1), help="Steps to train; each job has its own default.")
-@click.option("--batch", type=click.IntRange(min=1), help="Samples of one step, over all peers.")
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
-@click.option("--momentum", type=click.FloatRange(min=0, max=1, max_open=True), help="Momentum of SGD.")
+@click.option(
+    "--steps", metavar="N", type=click.IntRange(min=1), help="Steps to train; each job has its own default."
+)
+@click.option("--batch", metavar="N", type=click.IntRange(min=1), help="Samples of one step, over all peers.")
+@click.option("--lr", metavar="X", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
+@click.option(
+    "--momentum", metavar="X", type=click.FloatRange(min=0, max=1, max_open=True), help="Momentum of SGD."
+)
 @click.option("--codec", metavar="NAME", help="dettmers8 (8 bits a value), adaptive8, fp16 or fp32.")
 @click.option(
-    "--seed", type=click.IntRange(min=0, max=(1 << 32) - 1), help="Seed of weights and order of samples."
+    "--seed",
+    metavar="N",
+    type=click.IntRange(min=0, max=(1 << 32) - 1),
+    help="Seed of weights and order of samples.",
 )
 @click.option(
     "--port",
+    metavar="PORT",
     type=click.IntRange(min=0, max=65535),
     default=DEFAULT_PORT,
     show_default=True,
@@ -104,6 +112,7 @@ def main(ctx: click.Context) -> None:
 )
 @click.option(
     "--run",
+    metavar="FOLDER",
     type=click.Path(path_type=Path),
     help="Folder for events, metrics and checkpoints.  [default: runs/JOB-TIME]",
 )
@@ -141,6 +150,7 @@ def start(
 @click.option("--thin", is_flag=True, help="Stay thin: 8-bit weights, no optimizer state, no vote.")
 @click.option(
     "--run",
+    metavar="FOLDER",
     type=click.Path(path_type=Path),
     help="Folder for events, metrics and checkpoints.  [default: none]",
 )

@@ -89,7 +89,6 @@ def _table(found: list[tensor.Device], default: tensor.Device) -> Table:
     table.add_column("kind", no_wrap=True)
     table.add_column("units", justify="right", no_wrap=True)
     table.add_column("memory", justify="right", no_wrap=True)
-    table.add_column("driver", overflow="fold")
     for device in found:
         table.add_row(
             Text(
@@ -99,7 +98,6 @@ def _table(found: list[tensor.Device], default: tensor.Device) -> Table:
             device.kind,
             f"{device.compute_units}",
             f"{device.memory_bytes / 1e9:.1f} GB",
-            Text(device.driver),
         )
     return table
 

@@ -90,7 +90,7 @@ def start(
     uses: Iterable[str | Path] = (),
     on_event: Callable[[Event], None] | None = None,
 ) -> Result:
-    """Train `job`, alone at first; others may join at `port` (0: any free one) meanwhile. Blocks until the end.
+    """Train `job`, alone at first; others may join at `port` (0: any free one). Blocks until the end.
 
     `device` is what `tensor.device` takes. Only this machine can join unless `insecure` is said. `run` is a
     folder for events, metrics and the saved network; without it nothing is written. `uses` are files with
