@@ -18,6 +18,7 @@ import tensor
 from mesh import events
 from mesh.compute import Compute
 from mesh.datasets import Manifest, Store
+from mesh.defaults import DEFAULT_PORT
 from mesh.errors import JobFailedError, ProtocolError, RefusedError, UnreachableError, UsageError
 from mesh.events import Event
 from mesh.job import Job
@@ -31,7 +32,6 @@ from mesh.uses import load_uses
 from mesh.view import Member
 from mesh.worker import Worker
 
-DEFAULT_PORT = 7680
 LOOPBACK = "127.0.0.1"
 TICK_S = 0.05
 JOIN_PATIENCE_S = 8.0
