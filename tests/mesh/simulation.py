@@ -1,25 +1,46 @@
-"""A computer for simulated processes, seeded fault schedules, and the properties that must hold under every one of them.
+"""A computer for simulated processes, seeded fault schedules, and the properties that must hold under every
+one of them.
 
-The arithmetic is that of a real job in small: weights are float64 vectors of whole numbers, the gradient of a sample depends on the
-sample and on nothing else, and so the sum over the steps of a run says exactly which samples were counted, and how often.
+The arithmetic is that of a real job in small: weights are float64 vectors of whole numbers, the gradient of
+a sample depends on the sample and on nothing else, and so the sum over the steps of a run says exactly
+which samples were counted, and how often.
 """
 
 import hashlib
 import random
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from mesh import events, schedule
 from mesh.errors import UnreachableError
 from mesh.loopback import Network, Process
-from mesh.message import Hello, Message, Push, Welcome
+from mesh.message import Push, Welcome
 from mesh.participant import Participant
 from mesh.plan import Plan
 from mesh.tasks import (
-    Applied, Apply, BucketReady, Evaluate, Follow, Gradient, GradientDone, Install, Measured, Merge, Merged, Prepared, Promote,
-    Replay, Result, Save, Saved, Shadow, ShadowReady, Snapshot, SnapshotReady, Task,
+    Applied,
+    Apply,
+    BucketReady,
+    Evaluate,
+    Follow,
+    Gradient,
+    GradientDone,
+    Install,
+    Measured,
+    Merge,
+    Merged,
+    Prepared,
+    Promote,
+    Replay,
+    Result,
+    Save,
+    Saved,
+    Shadow,
+    ShadowReady,
+    Snapshot,
+    SnapshotReady,
+    Task,
 )  # fmt: skip
 from mesh.view import Member
 
@@ -27,7 +48,9 @@ PLAN = Plan(steps=60, batch=24, samples=96, seed=5, parameters=3 * 32768, evalua
 
 
 class Counting:
-    """A computer whose bucket payload is the list of sample numbers that went into it: a merge joins lists, weights hash them."""
+    """A computer whose bucket payload is the list of sample numbers that went into it: a merge joins
+    lists, weights hash them.
+    """
 
     def __init__(self, plan: Plan, speed: float, seconds_a_step: float) -> None:
         self.plan = plan
@@ -68,7 +91,9 @@ class Counting:
                 self.weights = [self.advance(*pair) for pair in zip(self.weights, payloads, strict=True)]
                 return [Applied(step, self.digest())]
             case Shadow(view=view, step=step, buckets=buckets):
-                return [ShadowReady(view, step, bucket, self.digest(), self.weights[bucket]) for bucket in buckets]
+                return [
+                    ShadowReady(view, step, bucket, self.digest(), self.weights[bucket]) for bucket in buckets
+                ]
             case Follow(payloads=payloads):
                 self.shadow = [bytes(payload) for payload in payloads]
                 return []
@@ -95,7 +120,9 @@ class Counting:
 
     def check(self, step: int, payloads: tuple[bytes, ...]) -> None:
         """Every sample of the step exactly once, in every bucket."""
-        wanted = sorted(schedule.sample_ids(self.plan.seed, step, self.plan.batch, self.plan.samples).tolist())
+        wanted = sorted(
+            schedule.sample_ids(self.plan.seed, step, self.plan.batch, self.plan.samples).tolist()
+        )
         for payload in payloads:
             assert int.from_bytes(payload[:8], "big") == step, "an UPDATE of another step was applied"
             counted = sorted(np.frombuffer(bytes(payload[8:]), np.int64).tolist())
@@ -127,7 +154,9 @@ class Simulation:
     def emit(self, process: Process, event: events.Event) -> None:
         self.log.append(f"{self.network.now:8.3f} {process.id} {event}")
         if isinstance(event, events.StepFinal):
-            assert self.final.setdefault(event.step, event.digest) == event.digest, f"two digests for step {event.step}"
+            assert self.final.setdefault(event.step, event.digest) == event.digest, (
+                f"two digests for step {event.step}"
+            )
             assert event.samples == self.plan.batch, f"step {event.step} counted {event.samples} samples"
             mine = self.finals_by_process.setdefault(process.id, [])
             assert not mine or event.step == mine[-1] + 1, f"{process.id}: step {event.step} after {mine[-1]}"
@@ -151,7 +180,7 @@ class Simulation:
         else:
             contacts = tuple(other.address for other in self.processes)
             participant = Participant(me, contacts, process, now, 60.0)
-        process.participant = Admitting(participant, process)
+        process.participant = participant
         self.processes.append(process)
         return process
 
@@ -177,24 +206,6 @@ class Simulation:
                 raise AssertionError(f"{process.address} failed: {process.failure!r}") from process.failure
         steps = sorted(self.final)
         assert steps == list(range(1, len(steps) + 1)), f"final steps {steps}"
-
-
-class Admitting:
-    """A participant that answers Hello, as a node does."""
-
-    def __init__(self, participant: Participant, process: Process) -> None:
-        self._participant = participant
-        self._process = process
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._participant, name)
-
-    def on_message(self, source: str, message: Message, now: float) -> None:
-        peer = self._participant.peer
-        if not isinstance(message, Hello):
-            self._participant.on_message(source, message, now)
-        elif peer is not None and not peer.ended:
-            self._process.send(source, Welcome({}, {}, peer.latest))
 
 
 FAULTS_END_S = 7.0
@@ -230,7 +241,8 @@ def _fault(simulation: Simulation, chance: random.Random) -> None:
         victim = chance.choice(victims)
         kind = chance.choice(["crash", "crash", "leave", "sleep"])
         stays = any(
-            process is not victim and process.participant.peer and process.participant.peer.me.full for process in victims
+            process is not victim and process.participant.peer and process.participant.peer.me.full
+            for process in victims
         )
         simulation.log.append(f"{simulation.network.now:8.3f} FAULT {kind} {victim.id}")
         if kind == "sleep":
