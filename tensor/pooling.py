@@ -1,18 +1,26 @@
 """Max and average pooling of images NHWC, in both directions.
 
-Output size: (size + 2·padding − window) / stride + 1, rounded up with `ceil_mode`, else down; a window that would begin
-beyond the image and its padding is left out. The networks of 2016 round max pooling up and average pooling down.
+Output size: (size + 2·padding − window) / stride + 1, rounded up with `ceil_mode`, else down; a window that
+would begin beyond the image and its padding is left out. The networks of 2016 round max pooling up and
+average pooling down.
 """
 
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy
 
 from tensor.array import Array
 from tensor.errors import DTypeError, ShapeError
-from tensor.primitive import primitive, through_host
+from tensor.kernel import built
+from tensor.layout import CPU_ELEMENTS_EACH, item_sizes
+from tensor.primitive import primitive
+from tensor.views import contiguous
 
 Pair = tuple[int, int]
+
+_CPU_CHANNELS = 32  # BLOCK in kernels/pooling.cl
 
 
 def pooled_size(size: int, window: int, stride: int, padding: int, ceil_mode: bool) -> int:
@@ -51,7 +59,8 @@ def _max_pool2d_backward(
     dx = numpy.zeros_like(x)
     for i, j, rows, columns in _pixels(x.shape, y.shape, size, stride, padding):
         window = x[:, rows, columns]
-        flat = (window == y[:, i : i + 1, j : j + 1]).reshape(x.shape[0], -1, x.shape[3])
+        cells = window.shape[1] * window.shape[2]
+        flat = (window == y[:, i : i + 1, j : j + 1]).reshape(x.shape[0], cells, x.shape[3])
         first = flat & (numpy.cumsum(flat, axis=1) == 1)  # of several equal maxima the first one gets it all
         dx[:, rows, columns] += first.reshape(window.shape) * dy[:, i : i + 1, j : j + 1]
     return dx
@@ -81,13 +90,58 @@ def _avg_pool2d_backward(
     return dx
 
 
-_MAX_POOL2D = primitive("max_pool2d", numpy=_max_pool2d, opencl=through_host(_max_pool2d))
+def _numbers(x_shape: Any, y_shape: Any, size: Pair, stride: Pair, padding: Pair) -> tuple[int, ...]:
+    """The geometry arguments of every kernel in kernels/pooling.cl."""
+    return (*x_shape, *y_shape[1:3], *size, *stride, *padding)
+
+
+def _forward_opencl(kernel: str, x: Array, size: Pair, stride: Pair, padding: Pair, ceil_mode: bool) -> Array:
+    x = contiguous(x)
+    y = Array.new(_pooled_shape(x.shape, size, stride, padding, ceil_mode), x.dtype, x.device)
+    if y.size:
+        pixels, channels = prod(y.shape[:3]), y.shape[3]
+        each = max(1, CPU_ELEMENTS_EACH // (channels * size[0] * size[1]))
+        units = x.device.compute_units
+        sizes = ((-(-pixels // each),), (1,)) if x.device.kind == "cpu" else item_sizes(units, y.size)
+        numbers = _numbers(x.shape, y.shape, size, stride, padding)
+        launch = built(x.device, "pooling.cl", kernel)
+        launch(sizes[0], *numbers, each, x.buffer, x.offset, y.buffer, local_size=sizes[1])
+    return y
+
+
+def _backward_opencl(kernel: str, geometry: tuple[int, ...], inputs: tuple[Array, ...], dx: Array) -> Array:
+    if dx.size:
+        device = dx.device
+        blocks = -(-dx.shape[3] // _CPU_CHANNELS)
+        cpu_sizes = ((blocks, dx.shape[0]), (1, 1))
+        sizes = cpu_sizes if device.kind == "cpu" else item_sizes(device.compute_units, dx.size)
+        whole = [contiguous(each) for each in inputs]  # held until the launch, so that no memory is reused
+        buffers = [argument for each in whole for argument in (each.buffer, each.offset)]
+        built(device, "pooling.cl", kernel)(sizes[0], *geometry, *buffers, dx.buffer, local_size=sizes[1])
+    return dx
+
+
+def _max_backward_opencl(
+    x: Array, y: Array, dy: Array, size: Pair, stride: Pair, padding: Pair, **_: bool
+) -> Array:
+    geometry = _numbers(x.shape, y.shape, size, stride, padding)
+    return _backward_opencl("max_backward", geometry, (x, y, dy), Array.new(x.shape, x.dtype, x.device))
+
+
+def _avg_backward_opencl(
+    dy: Array, input_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Pair, **_: bool
+) -> Array:
+    geometry = _numbers(input_shape, dy.shape, size, stride, padding)
+    return _backward_opencl("average_backward", geometry, (dy,), Array.new(input_shape, dy.dtype, dy.device))
+
+
+_MAX_POOL2D = primitive("max_pool2d", numpy=_max_pool2d, opencl=partial(_forward_opencl, "max_forward"))
+_AVG_POOL2D = primitive("avg_pool2d", numpy=_avg_pool2d, opencl=partial(_forward_opencl, "average_forward"))
 _MAX_POOL2D_BACKWARD = primitive(
-    "max_pool2d_backward", numpy=_max_pool2d_backward, opencl=through_host(_max_pool2d_backward)
+    "max_pool2d_backward", numpy=_max_pool2d_backward, opencl=_max_backward_opencl
 )
-_AVG_POOL2D = primitive("avg_pool2d", numpy=_avg_pool2d, opencl=through_host(_avg_pool2d))
 _AVG_POOL2D_BACKWARD = primitive(
-    "avg_pool2d_backward", numpy=_avg_pool2d_backward, opencl=through_host(_avg_pool2d_backward)
+    "avg_pool2d_backward", numpy=_avg_pool2d_backward, opencl=_avg_backward_opencl
 )
 
 
@@ -118,7 +172,8 @@ def _check(where: str, expected: tuple[int, ...], *arrays: Array) -> None:
 def max_pool2d(
     x: Array, size: Pair, *, stride: Pair | None = None, padding: Pair = (0, 0), ceil_mode: bool = False
 ) -> Array:
-    """Largest value of each window of x[N, H, W, C] → [N, OH, OW, C]; padding never wins. stride defaults to size."""
+    """Largest value of each window of x[N, H, W, C] → [N, OH, OW, C]; padding never wins. stride defaults to
+    size."""
     parameters = _geometry("max_pool2d", x.shape, size, stride, padding, ceil_mode)
     _check("max_pool2d", x.shape, x)
     return _MAX_POOL2D(x, **parameters)
@@ -144,7 +199,8 @@ def max_pool2d_backward(
 def avg_pool2d(
     x: Array, size: Pair, *, stride: Pair | None = None, padding: Pair = (0, 0), ceil_mode: bool = False
 ) -> Array:
-    """Mean of each window of x[N, H, W, C] → [N, OH, OW, C]; padding counts as zeros. stride defaults to size."""
+    """Mean of each window of x[N, H, W, C] → [N, OH, OW, C]; padding counts as zeros. stride defaults to
+    size."""
     parameters = _geometry("avg_pool2d", x.shape, size, stride, padding, ceil_mode)
     _check("avg_pool2d", x.shape, x)
     return _AVG_POOL2D(x, **parameters)

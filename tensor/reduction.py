@@ -1,15 +1,19 @@
 """Reductions over some or all axes: sum, mean, max, min, argmax."""
 
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy
 
-from tensor import dtypes
+from tensor import dtypes, reduce_launch
 from tensor.array import Array, Shape
+from tensor.constants import constant
 from tensor.dtypes import DType
 from tensor.errors import DTypeError, ShapeError
-from tensor.primitive import primitive, through_host
+from tensor.primitive import primitive
+from tensor.reduce_launch import reduce
+from tensor.views import assign
 
 Axis = int | tuple[int, ...] | None
 
@@ -49,11 +53,55 @@ def reduced_shape(shape: Shape, axis: Shape, keepdims: bool) -> Shape:
     return tuple(1 if a in axis else n for a, n in enumerate(shape) if keepdims or a not in axis)
 
 
-_MAX, _MIN = partial(_extreme, numpy.max), partial(_extreme, numpy.min)
-_PRIMITIVES = {
-    name: primitive(name, numpy=definition, opencl=through_host(definition))
-    for name, definition in {"sum": _sum, "mean": _mean, "max": _MAX, "min": _MIN, "argmax": _argmax}.items()
+def _identity(name: str, dtype: DType) -> str:
+    """The OpenCL literal that changes nothing: 0 for sums, the far end of the dtype for extremes."""
+    if name == "sum":
+        return "0"
+    sign = "-" if name == "max" else ""
+    if dtype.kind == "f":
+        return f"{sign}INFINITY"
+    limits = numpy.iinfo(dtype)
+    if dtype.kind == "u":
+        return "0" if name == "max" else f"{limits.max}UL"
+    return f"({sign}{limits.max}L - 1)" if name == "max" else f"{limits.max}L"
+
+
+# NaN wins, as in NumPy.
+_COMBINE = {
+    "sum": "((p) + (q))",
+    "max": "((p) >= (q) || (p) != (p) ? (p) : (q))",
+    "min": "((p) <= (q) || (p) != (p) ? (p) : (q))",
 }
+
+
+def _run(name: str, x: Array, axis: Shape, keepdims: bool) -> Array:
+    dtype = sum_dtype(x.dtype) if name == "sum" else x.dtype
+    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtype, x.device)
+    reduce(x, axis, output, _COMBINE[name], _identity(name, dtype))
+    return output
+
+
+def _run_mean(x: Array, axis: Shape, keepdims: bool) -> Array:
+    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtypes.float32, x.device)
+    count = prod(x.shape[a] for a in axis)
+    if count == 0:
+        assign(output, constant(float("nan"), dtypes.float32, x.device))
+    else:
+        reduce(x, axis, output, _COMBINE["sum"], "0", divide_by=count)
+    return output
+
+
+def _run_argmax(x: Array, axis: Shape, keepdims: bool) -> Array:
+    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtypes.int32, x.device)
+    reduce_launch.argmax(x, axis, output)
+    return output
+
+
+_SUM = primitive("sum", numpy=_sum, opencl=partial(_run, "sum"))
+_MEAN = primitive("mean", numpy=_mean, opencl=_run_mean)
+_MAX = primitive("max", numpy=partial(_extreme, numpy.max), opencl=partial(_run, "max"))
+_MIN = primitive("min", numpy=partial(_extreme, numpy.min), opencl=partial(_run, "min"))
+_ARGMAX = primitive("argmax", numpy=_argmax, opencl=_run_argmax)
 
 
 def _axes(where: str, x: Array, axis: Axis) -> Shape:
@@ -74,33 +122,36 @@ def _numbers(where: str, x: Array) -> Array:
     return x
 
 
-def _reduce(where: str, x: Array, axis: Axis, keepdims: bool, may_be_empty: bool) -> Array:
+def _chosen_axes(where: str, x: Array, axis: Axis) -> Shape:
+    """The axes of an operation that picks one element, of which there has to be at least one."""
+    if x.dtype == dtypes.bool_:
+        raise DTypeError(f"{where}: expected numbers, got bool; use astype(x, int32).")
     axes = _axes(where, x, axis)
-    if not may_be_empty and any(x.shape[a] == 0 for a in axes):
+    if any(x.shape[a] == 0 for a in axes):
         raise ShapeError(f"{where}: nothing to choose from along axis {axis} of shape {x.shape}.")
-    return _PRIMITIVES[where](x, axis=axes, keepdims=keepdims)
+    return axes
 
 
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Sum over axes (all of them by default); small integers and bool are summed in int32 or uint32."""
-    return _reduce("sum", x, axis, keepdims, True)
+    """Sum over axes (all by default); bool and small integers are summed in int32 or uint32."""
+    return _SUM(x, axis=_axes("sum", x, axis), keepdims=keepdims)
 
 
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Mean over axes, in float32; NaN over no elements."""
-    return _reduce("mean", x, axis, keepdims, True)
+    return _MEAN(x, axis=_axes("mean", x, axis), keepdims=keepdims)
 
 
 def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Largest element over axes; NaN if there is one."""
-    return _reduce("max", _numbers("max", x), axis, keepdims, False)
+    return _MAX(x, axis=_chosen_axes("max", x, axis), keepdims=keepdims)
 
 
 def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Smallest element over axes; NaN if there is one."""
-    return _reduce("min", _numbers("min", x), axis, keepdims, False)
+    return _MIN(x, axis=_chosen_axes("min", x, axis), keepdims=keepdims)
 
 
 def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Index (int32) of the first largest element along one axis, or in the whole array; a NaN counts as largest."""
-    return _reduce("argmax", _numbers("argmax", x), axis, keepdims, False)
+    """Index (int32) of the first largest element along an axis, or in the whole array; NaN is largest."""
+    return _ARGMAX(x, axis=_chosen_axes("argmax", x, axis), keepdims=keepdims)

@@ -7,11 +7,19 @@ import numpy
 from tensor import dtypes
 from tensor.array import Array
 from tensor.errors import DTypeError, ShapeError
-from tensor.primitive import primitive, through_host
+from tensor.kernel import DeviceKernel, built
+from tensor.primitive import primitive
+from tensor.views import contiguous
+
+
+def _shifted(logits: Any) -> Any:
+    """logits − the largest of their row, which keeps exp() from overflowing."""
+    with numpy.errstate(over="ignore", invalid="ignore"):
+        return logits - logits.max(axis=1, keepdims=True)
 
 
 def _forward(logits: Any, labels: Any) -> Any:
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted = _shifted(logits)
     total = numpy.log(numpy.exp(shifted).sum(axis=1))
     valid = (labels >= 0) & (labels < logits.shape[1])
     chosen = numpy.where(valid, labels, 0)
@@ -20,13 +28,42 @@ def _forward(logits: Any, labels: Any) -> Any:
 
 
 def _backward(logits: Any, labels: Any, dlosses: Any) -> Any:
-    powers = numpy.exp(logits - logits.max(axis=1, keepdims=True))
+    powers = numpy.exp(_shifted(logits))
     target = numpy.arange(logits.shape[1]) == labels[:, None]
     return ((powers / powers.sum(axis=1, keepdims=True) - target) * dlosses[:, None]).astype(numpy.float32)
 
 
-_FORWARD = primitive("softmax_cross_entropy", numpy=_forward, opencl=through_host(_forward))
-_BACKWARD = primitive("softmax_cross_entropy_backward", numpy=_backward, opencl=through_host(_backward))
+def _kernel(name: str, logits: Array) -> tuple[DeviceKernel, int]:
+    """The kernel and how many work-items share a row."""
+    items = 1
+    while logits.device.kind != "cpu" and items < min(logits.shape[1], 256):
+        items *= 2
+    return built(logits.device, "softmax.cl", name, {"ITEMS": items}), items
+
+
+def _forward_opencl(logits: Array, labels: Array) -> Array:
+    losses = Array.new(labels.shape, logits.dtype, logits.device)
+    if losses.size:
+        logits, labels = contiguous(logits), contiguous(labels)
+        kernel, items = _kernel("forward", logits)
+        arguments = (logits.buffer, logits.offset, labels.buffer, labels.offset, losses.buffer)
+        kernel((len(labels) * items,), logits.shape[1], *arguments, local_size=(items,))
+    return losses
+
+
+def _backward_opencl(logits: Array, labels: Array, dlosses: Array) -> Array:
+    dlogits = Array.new(logits.shape, logits.dtype, logits.device)
+    if dlogits.size:
+        whole = [contiguous(each) for each in (logits, labels, dlosses)]
+        kernel, items = _kernel("backward", logits)
+        arguments = [argument for each in whole for argument in (each.buffer, each.offset)]
+        size = (len(labels) * items,)
+        kernel(size, logits.shape[1], *arguments, dlogits.buffer, local_size=(items,))
+    return dlogits
+
+
+_FORWARD = primitive("softmax_cross_entropy", numpy=_forward, opencl=_forward_opencl)
+_BACKWARD = primitive("softmax_cross_entropy_backward", numpy=_backward, opencl=_backward_opencl)
 
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> Array:
@@ -52,5 +89,6 @@ def _check(where: str, logits: Array, labels: Array) -> None:
         )
     if logits.dtype != dtypes.float32 or labels.dtype != dtypes.int32:
         raise DTypeError(
-            f"{where}: expected float32 logits and int32 labels, got {logits.dtype.name} and {labels.dtype.name}."
+            f"{where}: expected float32 logits and int32 labels, "
+            f"got {logits.dtype.name} and {labels.dtype.name}."
         )

@@ -1,0 +1,181 @@
+"""Building OpenCL C text for a device, and the disk cache of binaries that saves doing it again.
+
+A cached file is one line of JSON (kernel names and their argument types), then the driver's binary. Its name
+is a hash of everything the binary depends on: device, driver, options and source.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from tensor.device import Device, OpenCLDevice
+from tensor.errors import DeviceError, KernelBuildError
+
+_SCALARS = {
+    "char": numpy.int8,
+    "uchar": numpy.uint8,
+    "short": numpy.int16,
+    "ushort": numpy.uint16,
+    "int": numpy.int32,
+    "uint": numpy.uint32,
+    "long": numpy.int64,
+    "ulong": numpy.uint64,
+    "float": numpy.float32,
+    "double": numpy.float64,
+}
+_VECTOR = re.compile(r"(u?(?:char|short|int|long)|float|double)(2|4|8|16)")
+
+
+Signatures = dict[str, list[str]]
+
+
+@cache
+def kernels_folder() -> Path:
+    """The folder of the .cl and .h files: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "kernels"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "kernels"
+
+
+@cache
+def source_text(name: str) -> str:
+    """The text of kernels/`name` with its own #include lines replaced by the files they name."""
+    path = kernels_folder() / name
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise KernelBuildError(f"There is no kernel file {name} in {path.parent}.") from error
+    return re.sub(r'^#include "(.+)"$', lambda match: source_text(match.group(1)), text, flags=re.MULTILINE)
+
+
+def build_program(device: Device, source: str, options: Sequence[str]) -> tuple[Any, Signatures]:
+    """The built program and its kernels' argument types, from the disk cache if there; raises
+    KernelBuildError."""
+    if not isinstance(device, OpenCLDevice):
+        raise DeviceError(f"A kernel needs an OpenCL device, but its arrays are on {device.spec}.")
+    with device.build_lock:
+        return _program(device, source, _options(device, options))
+
+
+def _options(device: OpenCLDevice, options: Sequence[str]) -> list[str]:
+    import pyopencl
+
+    exact = pyopencl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
+    rounding = ["-cl-fp32-correctly-rounded-divide-sqrt"] if device.raw.single_fp_config & exact else []
+    return ["-cl-std=CL1.2", "-cl-kernel-arg-info", *rounding, *options]
+
+
+def _program(device: OpenCLDevice, source: str, options: list[str]) -> tuple[Any, Signatures]:
+    """The built program and the argument types of its kernels, from the disk cache if they are there."""
+    identity = "\0".join([device.name, device.driver, *options, source])
+    path = cache_folder() / "kernels" / (hashlib.sha256(identity.encode()).hexdigest()[:40] + ".bin")
+    loaded = _load(device, path)
+    if loaded is not None:
+        return loaded
+    program = _compile(device, source, options)
+    signatures = _signatures(program)
+    _store(path, program, signatures)
+    return program, signatures
+
+
+def _compile(device: OpenCLDevice, source: str, options: list[str]) -> Any:
+    import pyopencl
+
+    with warnings.catch_warnings():
+        # Drivers report notes of their own ("1 warning generated") as compiler output; only failures matter
+        # here.
+        warnings.simplefilter("ignore", pyopencl.CompilerWarning)
+        try:
+            return pyopencl.Program(device.context, source).build(options)
+        except pyopencl.Error as error:
+            raise KernelBuildError(_readable(str(error), source, device)) from error
+
+
+def _readable(log: str, source: str, device: OpenCLDevice) -> str:
+    """The compiler's messages, with the source lines that they point at."""
+    lines = source.splitlines()
+    marker = next((i for i, line in enumerate(lines) if line.startswith("#line 1 ")), -1)
+    messages = []
+    for line in log.splitlines():
+        # PoCL writes "error: file:3:10: what", other drivers "file:3:10: error: what".
+        match = re.search(r":(\d+):\d+: *(.*)", line)
+        if match and "error" in line:
+            number = int(match.group(1))
+            text = lines[marker + number] if 0 <= marker + number < len(lines) else ""
+            what = match.group(2).removeprefix("fatal ").removeprefix("error: ")
+            messages.append(f"  line {number}: {what}\n    {text.strip()}")
+    return f"An OpenCL kernel does not compile on {device.name}:\n" + ("\n".join(messages) or log)
+
+
+def _signatures(program: Any) -> Signatures:
+    import pyopencl
+
+    kind = pyopencl.kernel_arg_info.TYPE_NAME
+    names = program.get_info(pyopencl.program_info.KERNEL_NAMES).split(";")
+    kernels = {name: pyopencl.Kernel(program, name) for name in names}
+    return {
+        name: [str(each.get_arg_info(i, kind)) for i in range(each.num_args)]
+        for name, each in kernels.items()
+    }
+
+
+def argument_dtype(type_name: str, kernel_name: str) -> numpy.dtype[Any] | None:
+    """How pyopencl is to pack an argument of this OpenCL type: None for buffers, raw bytes for vectors."""
+    type_name = type_name.strip()
+    if type_name.endswith("*"):
+        return None
+    spelled = re.sub(r"unsigned (\w+)", r"u\1", type_name)
+    if spelled in _SCALARS:
+        return numpy.dtype(_SCALARS[spelled])
+    vector = _VECTOR.fullmatch(spelled)
+    if vector:
+        return numpy.dtype((numpy.void, numpy.dtype(_SCALARS[vector[1]]).itemsize * int(vector[2])))
+    raise KernelBuildError(
+        f"Kernel {kernel_name} has an argument of type {type_name}; "
+        "use OpenCL's own type names (#define, not typedef)."
+    )
+
+
+def cache_folder() -> Path:
+    """Where binaries and tuned parameters are kept: MESH_CACHE, else the user's cache folder."""
+    import platformdirs
+
+    chosen = os.environ.get("MESH_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("mesh"))
+
+
+def _load(device: OpenCLDevice, path: Path) -> tuple[Any, Signatures] | None:
+    """A cached binary: one line of JSON with the signatures, then the driver's bytes. None if it is not
+    usable."""
+    import pyopencl
+
+    try:
+        head, binary = path.read_bytes().split(b"\n", 1)
+        program = pyopencl.Program(device.context, [device.raw], [binary]).build()
+        signatures: Signatures = json.loads(head)
+    except (OSError, ValueError, pyopencl.Error):
+        return (
+            None  # not there, cut short, or of a driver that has changed under the same version: build anew
+        )
+    return program, signatures
+
+
+def _store(path: Path, program: Any, signatures: Signatures) -> None:
+    import pyopencl
+
+    binary = program.get_info(pyopencl.program_info.BINARIES)[0]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(json.dumps(signatures).encode() + b"\n" + binary)
+        os.replace(file.name, path)  # atomic: another process sees the whole file or none
+    except OSError:
+        return  # a cache that cannot be written costs time, never correctness
