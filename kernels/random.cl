@@ -1,23 +1,10 @@
-// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): the counter goes in, four
-// independent 32-bit numbers come out, so any element can be made by itself, on any device, with the same bits.
-//
 // uniform: out[i] is number (first + i) of the stream named by `key`, in [0, 1) with 24 bits.
 //   Philox counter: block number (first + i) / 4 in words 0 and 1, `step` in words 2 and 3.
 //   step = number + *counter, so that a replayed launch can get a new step from device memory.
 //   Each item makes blocks of four numbers, TOGETHER at a time, and strides over them: global size (any,).
 // Defines: T_COUNTER int, uint, long or ulong
 #include "common.h"
-
-// One round on the counter words c0 … c3 with the key words k0, k1, which then move on.
-#define ROUND(c0, c1, c2, c3, k0, k1)                \
-  {                                                  \
-    const ulong product0 = (ulong)(c0) * 0xD2511F53u; \
-    const ulong product1 = (ulong)(c2) * 0xCD9E8D57u; \
-    c0 = (uint)(product1 >> 32) ^ c1 ^ k0;           \
-    c1 = (uint)product1;                             \
-    c2 = (uint)(product0 >> 32) ^ c3 ^ k1;           \
-    c3 = (uint)product0;                             \
-  }
+#include "philox.h"
 
 // The top 24 bits as a number in [0, 1).
 #define UNIFORM(bits) ((float)((bits) >> 8) * 0x1p-24f)
@@ -43,11 +30,10 @@ __kernel void uniform(const long n, const ulong first, const ulong key, const ul
       c2[j] = (uint)step;
       c3[j] = (uint)(step >> 32);
     }
-    uint k0 = (uint)key, k1 = (uint)(key >> 32);
+    uint2 k = (uint2)((uint)key, (uint)(key >> 32));
     for (int round_ = 0; round_ < 10; ++round_) {
-      for (int j = 0; j < TOGETHER; ++j) ROUND(c0[j], c1[j], c2[j], c3[j], k0, k1)
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
+      for (int j = 0; j < TOGETHER; ++j) PHILOX_ROUND(c0[j], c1[j], c2[j], c3[j], k.x, k.y)
+      k += PHILOX_KEY_STEP;
     }
     const long at = (long)(block * 4 - first);  // where the first of these numbers goes
     if (at >= 0 && at + 4 * TOGETHER <= n) {

@@ -1,1 +1,58 @@
 """Neural networks over `tensor`: layers, losses, optimizers, models and data."""
+
+from nn import data, initialization, models
+from nn.autograd import value_and_grad
+from nn.definition import load_definition, register, to_definition
+from nn.derivatives import derivative
+from nn.errors import (
+    DataError,
+    DefinitionError,
+    GradientError,
+    LayerShapeError,
+    NetworkError,
+    NotInitializedError,
+    SaveError,
+)
+from nn.gradient_check import check_gradient
+from nn.layer import Entry, Layer, Parameter
+from nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from nn.losses import accuracy, softmax_cross_entropy
+from nn.optimizers import SGD, load_optimizer
+from nn.saving import Saved, load, save
+
+__all__ = [
+    "SGD",
+    "AvgPool2d",
+    "Conv2d",
+    "DataError",
+    "DefinitionError",
+    "Dropout",
+    "Entry",
+    "Flatten",
+    "GradientError",
+    "Layer",
+    "LayerShapeError",
+    "Linear",
+    "MaxPool2d",
+    "NetworkError",
+    "NotInitializedError",
+    "Parameter",
+    "ReLU",
+    "SaveError",
+    "Saved",
+    "Sequential",
+    "accuracy",
+    "check_gradient",
+    "data",
+    "derivative",
+    "initialization",
+    "load",
+    "load_definition",
+    "load_optimizer",
+    "models",
+    "register",
+    "save",
+    "softmax_cross_entropy",
+    "to_definition",
+    "value_and_grad",
+]

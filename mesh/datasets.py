@@ -1,0 +1,229 @@
+"""Data that travels: a data set is cut in chunks named by their SHA-256, which any peer that has them can
+give.
+
+A peer that joins without the data gets the list of chunks, the manifest, and asks for what its next samples
+need first and for the rest behind. What arrives is checked against its name and kept in the user's cache
+folder, so that it travels once.
+"""
+
+import hashlib
+import os
+import tempfile
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from mesh.errors import JobFailedError, ProtocolError
+from mesh.message import PAYLOAD_BYTES_MOST, Payload
+from nn.data import Dataset
+
+CHUNK_BYTES = 1 << 20
+WAIT_S = 60.0
+PARTS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One array of the data set: its first axis counts samples, and each chunk holds `rows` of them,
+    the last one fewer.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    rows: int
+    digests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A data set without its contents: everything that a peer must know to ask for them."""
+
+    name: str
+    classes: int
+    scale: float
+    source: str
+    licence: str
+    parts: tuple[Part, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The manifest as plain data for the wire."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> "Manifest":
+        """The manifest that `to_dict` wrote; ProtocolError where that cannot be."""
+        try:
+            parts = tuple(
+                Part(
+                    part["name"],
+                    np.dtype(part["dtype"]).str,
+                    tuple(int(n) for n in part["shape"]),
+                    int(part["rows"]),
+                    tuple(str(digest) for digest in part["digests"]),
+                )
+                for part in facts["parts"]
+            )
+            manifest = cls(**{**facts, "parts": parts})
+            manifest.check()
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(f"the peer's data manifest is not one of this version: {error}") from error
+        return manifest
+
+    def check(self) -> None:
+        """Raise ValueError unless the parts are those of a data set and their sizes fit their chunks."""
+        if tuple(part.name for part in self.parts) != PARTS:
+            raise ValueError(f"its parts are {[part.name for part in self.parts]}")
+        for part in self.parts:
+            chunks = -(-part.shape[0] // part.rows)
+            size_bytes = part.rows * int(np.prod(part.shape[1:])) * np.dtype(part.dtype).itemsize
+            if min(part.shape) < 0 or len(part.digests) != chunks or size_bytes > PAYLOAD_BYTES_MOST:
+                raise ValueError(
+                    f"{part.name} {part.shape} does not fit {len(part.digests)} chunks of {part.rows} rows"
+                )
+
+    @property
+    def samples(self) -> int:
+        """Number of training samples."""
+        return self.parts[0].shape[0]
+
+
+class Store:
+    """The chunks of one data set that this peer has, in whole arrays; safe for the event loop and the
+    compute thread.
+
+    `wanted` is what is missing, the most urgent first.
+    """
+
+    def __init__(self, manifest: Manifest, cache: Path | None) -> None:
+        self.manifest = manifest
+        self.arrays = {part.name: np.empty(part.shape, part.dtype) for part in manifest.parts}
+        self._cache = cache
+        self._places = {
+            digest: (part, number * part.rows)
+            for part in manifest.parts
+            for number, digest in enumerate(part.digests)
+        }
+        self._missing = dict.fromkeys(self._places)  # an ordered set
+        self._urgent: dict[str, None] = {}
+        self._arrived = threading.Condition()
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Store":
+        """A complete store with the contents of `dataset`."""
+        parts = tuple(_cut(name, getattr(dataset, name)) for name in PARTS)
+        manifest = Manifest(
+            dataset.name, dataset.classes, dataset.scale, dataset.source, dataset.licence, parts
+        )
+        store = cls(manifest, None)
+        store.arrays = {name: np.ascontiguousarray(getattr(dataset, name)) for name in PARTS}
+        store._missing.clear()
+        return store
+
+    @classmethod
+    def fetched(cls, manifest: Manifest) -> "Store":
+        """A store with what this machine's cache has of `manifest`."""
+        store = cls(manifest, platformdirs.user_cache_path("mesh") / "chunks")
+        for digest in list(store._places):
+            payload = store._read(digest)
+            if payload is not None:
+                store.add(digest, payload, keep=False)
+        return store
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk is here."""
+        return not self._missing
+
+    @property
+    def wanted(self) -> list[str]:
+        """The chunks to ask for, in this order."""
+        with self._arrived:
+            return [*self._urgent, *(digest for digest in self._missing if digest not in self._urgent)]
+
+    def get(self, digest: str) -> Payload:
+        """The bytes of a chunk; empty where it is not here."""
+        place = self._places.get(digest)
+        if place is None or digest in self._missing:
+            return b""
+        part, row = place
+        return self.arrays[part.name][row : row + part.rows].data.cast("B")
+
+    def add(self, digest: str, payload: Payload, keep: bool = True) -> bool:
+        """Take a chunk that arrived; False where it is not what its name says, and was dropped."""
+        place = self._places.get(digest)
+        if place is None or hashlib.sha256(payload).hexdigest() != digest:
+            return False
+        part, row = place
+        target = self.arrays[part.name][row : row + part.rows]
+        target[...] = np.frombuffer(payload, part.dtype).reshape(target.shape)
+        if keep:
+            self._write(digest, payload)
+        with self._arrived:
+            self._missing.pop(digest, None)
+            self._urgent.pop(digest, None)
+            self._arrived.notify_all()
+        return True
+
+    def gather(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images uint8[n, H, W, C] and labels int32[n] of the training samples `ids`, waiting for chunks on
+        their way.
+
+        Raises JobFailedError when they have not come in a minute.
+        """
+        self._await("train_images", ids)
+        self._await("train_labels", ids)
+        return self.arrays["train_images"][ids], self.arrays["train_labels"][ids]
+
+    def test(self) -> tuple[np.ndarray, np.ndarray]:
+        """All test images and labels, waiting for them as `gather` does."""
+        for name in ("test_images", "test_labels"):
+            self._await(name, np.arange(len(self.arrays[name])))
+        return self.arrays["test_images"], self.arrays["test_labels"]
+
+    def _await(self, name: str, ids: np.ndarray) -> None:
+        if self.complete:
+            return
+        part = next(part for part in self.manifest.parts if part.name == name)
+        needed = {part.digests[number] for number in np.unique(ids // part.rows).tolist()}
+        with self._arrived:
+            self._urgent.update(dict.fromkeys(digest for digest in sorted(needed) if digest in self._missing))
+            if not self._arrived.wait_for(lambda: not needed & self._missing.keys(), WAIT_S):
+                raise JobFailedError(
+                    f"{len(needed & self._missing.keys())} parts of {self.manifest.name} came from no peer "
+                    f"in {WAIT_S:.0f} s: is a peer that has the data still in the mesh?"
+                )
+
+    def _read(self, digest: str) -> bytes | None:
+        try:
+            return (self._cache / digest).read_bytes() if self._cache else None
+        except OSError:
+            return None  # not there yet
+
+    def _write(self, digest: str, payload: Payload) -> None:
+        """Keep a chunk for the next time. Training goes on without, if the disk is full."""
+        if self._cache is None:
+            return
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=self._cache)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(payload)
+            os.replace(temporary, self._cache / digest)
+        except OSError:
+            self._cache = None
+
+
+def _cut(name: str, array: np.ndarray) -> Part:
+    array = np.ascontiguousarray(array)
+    row_bytes = max(array[:1].nbytes, 1)
+    rows = max(CHUNK_BYTES // row_bytes, 1)
+    digests = tuple(
+        hashlib.sha256(array[start : start + rows].data.cast("B")).hexdigest()
+        for start in range(0, len(array), rows)
+    )
+    return Part(name, array.dtype.str, array.shape, rows, digests)

@@ -1,0 +1,73 @@
+"""A job: all that a peer must know to take part, as plain data, frozen and hashed."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import nn
+from mesh import codec
+from mesh.errors import ProtocolError, UsageError
+
+MOST_STEPS = 1 << 40
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run, the same for every peer.
+
+    `network` is an `nn.Sequential` or its definition (a list of dicts), `optimizer` an `nn.SGD` or its
+    definition. `data` names a data set; `batch` is the number of samples of one step over all peers;
+    `evaluate_every` steps the test samples are measured (0: at the end of every epoch). `uses` names the
+    files with layers of one's own, with the SHA-256 of each. Raises UsageError where a value makes no
+    sense, and nn's errors where a network is none.
+    """
+
+    network: Any
+    data: str
+    optimizer: Any = field(default_factory=lambda: nn.SGD(lr=0.05, momentum=0.9))
+    batch: int = 120
+    steps: int = 1000
+    seed: int = 0
+    codec: str = "dettmers8"
+    block: int = 256
+    evaluate_every: int = 0
+    uses: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.network, nn.Layer):
+            object.__setattr__(self, "network", nn.to_definition(self.network))
+        if isinstance(self.optimizer, nn.SGD):
+            object.__setattr__(self, "optimizer", self.optimizer.definition())
+        _require(self.batch >= 1, f"a batch of {self.batch} samples: give 1 or more with --batch")
+        _require(1 <= self.steps <= MOST_STEPS, f"{self.steps} steps: give 1 or more with --steps")
+        _require(
+            0 <= self.seed < 1 << 32, f"the seed {self.seed}: give a number from 0 to 2^32 − 1 with --seed"
+        )
+        _require(self.evaluate_every >= 0, f"evaluate_every is {self.evaluate_every}: give 0 or more")
+        codec.by_name(self.codec, self.block)
+        nn.load_optimizer(self.optimizer)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything in the job, in hexadecimal: peers of one job agree on it."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The job as plain data for the wire."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> "Job":
+        """The job that `to_dict` wrote; ProtocolError where that cannot be."""
+        try:
+            uses = tuple((str(name), str(digest)) for name, digest in facts.get("uses", ()))
+            return cls(**{**facts, "uses": uses})
+        except (TypeError, ValueError) as error:
+            raise ProtocolError(f"the peer's job is not one of this version: {error}") from error
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise UsageError(message)

@@ -1,0 +1,65 @@
+"""The facts that members agree on: who takes part, from which step on."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Member:
+    """One peer as the others know it.
+
+    `id` is fresh for every process and every time it comes back. `speed` is in samples a second, as
+    measured. A `full` member holds the exact weights and optimizer state, votes and serves; one that is not
+    full is *thin*: it computes with 8-bit weights. A thin member that `learns` is on its way to be full.
+    """
+
+    id: str
+    host: str
+    port: int
+    bulk_port: int
+    device: str
+    speed: float
+    full: bool
+    learns: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """A numbered, ordered list of members that trains from `step` on.
+
+    The order is the order of joining. `sources` names, for each bucket, a member that holds the UPDATE of
+    step − 1: where survivors of a fault hold that step only together, those who miss some of it fetch it
+    there. It is empty where all have it. A `planned` view begins when its members come to its step; one
+    that is not was decided after a fault and begins at once. `ballot` tells two views of one number apart,
+    should a takeover ever meet a decision that nobody alive knew of.
+    """
+
+    number: int
+    step: int
+    members: tuple[Member, ...]
+    sources: tuple[str, ...] = ()
+    planned: bool = False
+    ballot: tuple[int, str] = (0, "")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every member's id, in order."""
+        return tuple(member.id for member in self.members)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The ids of the full members: they vote and serve."""
+        return tuple(member.id for member in self.members if member.full)
+
+    @property
+    def thin(self) -> tuple[str, ...]:
+        """The ids of the members that compute with 8-bit weights."""
+        return tuple(member.id for member in self.members if not member.full)
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """The ids of the thin members that are to be full."""
+        return tuple(member.id for member in self.members if member.learns and not member.full)
+
+    def member(self, peer: str) -> Member | None:
+        """The member of that id, or None."""
+        return next((member for member in self.members if member.id == peer), None)

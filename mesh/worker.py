@@ -1,0 +1,350 @@
+"""The arithmetic of one peer: a network, an optimizer, a codec, and every task that the event loop may ask
+of them.
+
+Three sets of weights may live here. `network.vector` computes. A full peer's is exact; beside it stands Ŵ,
+which thin peers have, as long as the view has any. A thin peer computes with Ŵ itself, and a learner's
+exact vector grows beside it.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import nn
+import tensor
+from mesh import codec as codecs
+from mesh.codec import CodecError
+from mesh.datasets import Store
+from mesh.errors import JobFailedError
+from mesh.job import Job
+from mesh.message import Payload
+from mesh.plan import Plan
+from mesh.tasks import (
+    Applied,
+    Apply,
+    BucketReady,
+    Evaluate,
+    Follow,
+    Gradient,
+    GradientDone,
+    Install,
+    Measured,
+    Merge,
+    Merged,
+    Prepared,
+    Promote,
+    Replay,
+    Result,
+    Save,
+    Saved,
+    Shadow,
+    ShadowReady,
+    Snapshot,
+    SnapshotReady,
+    Task,
+)  # fmt: skip
+
+MICRO_BATCH = (
+    128  # samples computed at a time: bounds memory, and how late a worker notices that its view is over
+)
+RECORDINGS_MOST = 4
+TEST_BATCH = 500
+PART_BYTES = 1 << 20
+WARM_UP_SAMPLES = 32
+
+Emit = Callable[[Result], None]
+
+
+class Worker:
+    """Does tasks one after the other on one device; results go to `emit` as soon as they are there.
+
+    `view` is the number of the view that the event loop works in: a gradient of an older one is given up.
+    """
+
+    def __init__(self, job: Job, store: Store, device: str | None, run: Path | None) -> None:
+        self.job = job
+        self.store = store
+        self.device = tensor.device(device)
+        self.view = 0
+        self.network = nn.load_definition(job.network).initialize(self.device, job.seed)
+        self.optimizer = nn.load_optimizer(job.optimizer)
+        self.optimizer.initialize(self.network.vector)
+        self.codec = codecs.by_name(job.codec, job.block)
+        samples = store.manifest.samples
+        evaluate_every = job.evaluate_every or max(samples // job.batch, 1)
+        self.plan = Plan(job.steps, job.batch, samples, job.seed, self.network.vector.size, evaluate_every)
+        self._run = run
+        self._digest = 0
+        self._steps = _Steps(self)
+        self._shadow = np.zeros(self.plan.parameters, np.float32)
+        self._exact: tensor.Array | None = None
+        self._exact_optimizer = nn.load_optimizer(job.optimizer)
+
+    def prepare(self) -> Prepared:
+        """Compile what a step needs and measure this device's speed on blank samples; nothing is
+        learnt from them.
+        """
+        samples = min(self.plan.batch, WARM_UP_SAMPLES)
+        images = np.zeros((samples, *self.store.arrays["train_images"].shape[1:]), np.uint8)
+        labels = np.zeros(samples, np.int32)
+        for _ in range(2):
+            begin = time.perf_counter()
+            self._steps.run(0, np.arange(samples), images, labels, lambda bucket: None)
+            self.device.synchronize()
+        speed = samples / (time.perf_counter() - begin)
+        return Prepared(self.plan, self.device.name, speed)
+
+    def execute(self, task: Task, emit: Emit) -> None:
+        """Do one task. Raises MeshError where it cannot be done."""
+        match task:
+            case Gradient():
+                self._gradient(task, emit)
+            case Merge():
+                emit(self._merge(task))
+            case Apply(step, payloads):
+                self._decode_into(self.network.gradient, payloads)
+                self.optimizer.step(self.network.vector, self.network.gradient)
+                emit(self._applied(step))
+            case Shadow():
+                self._cast_shadow(task, emit)
+            case Follow(_, fresh, payloads):
+                self._follow(fresh, payloads)
+            case Snapshot(peer, step):
+                emit(SnapshotReady(peer, step, self._state_parts()))
+            case Install(_, parts):
+                self._install(parts)
+            case Replay(_, payloads):
+                assert self._exact is not None
+                scratch = tensor.empty(self._exact.shape, dtype=tensor.float32, device=self.device)
+                self._decode_into(scratch, payloads)
+                self._exact_optimizer.step(self._exact, scratch)
+            case Promote(step, orphan):
+                self._promote(orphan)
+                emit(self._applied(step))
+            case Evaluate(step):
+                emit(self._evaluate(step))
+            case Save(step):
+                self._save(step, emit)
+
+    # ---- one step ----
+
+    def _gradient(self, task: Gradient, emit: Emit) -> None:
+        begin = time.perf_counter()
+        images, labels = self.store.gather(task.ids)
+
+        def send(bucket: int) -> None:
+            span = self.plan.buckets[bucket]
+            try:
+                payload = self.codec.encode(self.network.gradient[span.start : span.stop])
+            except CodecError as error:
+                raise _not_finite(task.step, f"a gradient is not finite ({error})") from error
+            loss = self._steps.loss()
+            if not np.isfinite(loss):
+                raise _not_finite(task.step, f"the loss is {loss}")
+            emit(BucketReady(task.view, task.step, bucket, len(task.ids), loss, self._digest, payload))
+
+        if self._steps.run(task.step, task.ids, images, labels, send, lambda: self.view > task.view):
+            emit(GradientDone(task.view, task.step, len(task.ids), time.perf_counter() - begin))
+
+    def _merge(self, task: Merge) -> Merged:
+        total = np.zeros(self.plan.buckets[task.bucket].size, np.float32)
+        for push in task.pushes:
+            self.codec.decode_add(push.payload, total)
+        total /= np.float32(sum(push.samples for push in task.pushes))
+        return Merged(task.view, task.step, task.bucket, self.codec.encode(total))
+
+    def _applied(self, step: int) -> Applied:
+        self._digest = tensor.checksum(self.network.vector)
+        return Applied(step, self._digest)
+
+    def _decode_into(self, vector: tensor.Array, payloads: tuple[Payload, ...]) -> None:
+        for span, payload in zip(self.plan.buckets, payloads, strict=True):
+            vector[span.start : span.stop] = self.codec.decode(payload, span.size)
+
+    # ---- thin peers ----
+
+    def _cast_shadow(self, task: Shadow, emit: Emit) -> None:
+        """Ŵ += decode(encode(W − Ŵ)), bucket by bucket, from Ŵ = 0 in a new view."""
+        if task.fresh:
+            self._shadow[:] = 0
+        weights = np.asarray(self.network.vector)
+        for bucket, span in enumerate(self.plan.buckets):
+            shadow = self._shadow[span.start : span.stop]
+            payload = self.codec.encode(weights[span.start : span.stop] - shadow)
+            self.codec.decode_add(payload, shadow)
+            if bucket in task.buckets:
+                emit(ShadowReady(task.view, task.step, bucket, self._digest, payload))
+
+    def _follow(self, fresh: bool, payloads: tuple[Payload, ...]) -> None:
+        if fresh:
+            self._shadow[:] = 0
+        for span, payload in zip(self.plan.buckets, payloads, strict=True):
+            self.codec.decode_add(payload, self._shadow[span.start : span.stop])
+        self.network.vector[...] = self._shadow
+
+    # ---- exact state on its way to a learner ----
+
+    def _state_parts(self) -> tuple[Payload, ...]:
+        """Weights, then the optimizer's vectors in the order of their names, as float32 bytes in parts."""
+        vectors = [
+            self.network.vector,
+            *(self.optimizer.state[name] for name in sorted(self.optimizer.state)),
+        ]
+        state = np.concatenate([np.asarray(vector) for vector in vectors]).data.cast("B")
+        return tuple(state[start : start + PART_BYTES] for start in range(0, len(state), PART_BYTES))
+
+    def _install(self, parts: tuple[Payload, ...]) -> None:
+        self._exact = tensor.zeros(self.network.vector.shape, dtype=tensor.float32, device=self.device)
+        self._exact_optimizer.initialize(self._exact)
+        state = np.frombuffer(b"".join(parts), np.float32)
+        names = sorted(self._exact_optimizer.state)
+        if state.size != self.plan.parameters * (1 + len(names)):
+            raise JobFailedError(
+                f"a peer's state has {state.size} values, this network needs another number of them"
+            )
+        vectors = state.reshape(-1, self.plan.parameters)
+        self._exact[...] = vectors[0]
+        for name, values in zip(names, vectors[1:], strict=True):
+            self._exact_optimizer.state[name][...] = values
+
+    def _promote(self, orphan: bool) -> None:
+        if orphan:
+            self.optimizer.initialize(self.network.vector)
+            return
+        assert self._exact is not None
+        self.network.vector[...] = self._exact
+        self.optimizer, self._exact_optimizer = self._exact_optimizer, self.optimizer
+        self._exact = None
+
+    # ---- measuring and keeping ----
+
+    def _evaluate(self, step: int) -> Measured:
+        images, labels = self.store.test()
+        self.network.evaluate()
+        right, loss = 0.0, 0.0
+        for start in range(0, len(images), TEST_BATCH):
+            x = self._steps.as_input(tensor.asarray(images[start : start + TEST_BATCH], device=self.device))
+            y = tensor.asarray(labels[start : start + TEST_BATCH], device=self.device)
+            logits = self.network(x)
+            right += float(nn.accuracy(logits, y)) * y.size
+            loss += float(nn.softmax_cross_entropy(logits, y, reduction="sum"))
+        self.network.train()
+        return Measured(step, right / len(images), loss / len(images))
+
+    def _save(self, step: int, emit: Emit) -> None:
+        if self._run is not None:
+            path = self._run / "checkpoint.safetensors"
+            nn.save(path, self.network, self.optimizer, step, self.job.seed)
+            emit(Saved(step, str(path)))
+
+
+def _not_finite(step: int, what: str) -> JobFailedError:
+    return JobFailedError(f"step {step}: {what}. The run cannot go on: start again with a smaller --lr")
+
+
+class _Steps:
+    """Gradient sums over any number of samples: recorded once for each size of micro-batch, and replayed."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._recordings: OrderedDict[int, tuple[tensor.Array, tensor.Array, tensor.Recording]] = (
+            OrderedDict()
+        )
+        self._loss: tensor.Array | None = None
+        self._loss_before = 0.0
+        self._on_bucket: Callable[[int], None] | None = None
+        self._open: dict[int, int] = {}
+        self._accumulates = False
+        network = worker.network
+        self._buckets_of = {
+            entry.name: [
+                number
+                for number, bucket in enumerate(worker.plan.buckets)
+                if entry.offset < bucket.stop and bucket.start < entry.offset + entry.size
+            ]
+            for entry in network.table
+        }
+        self._before = tensor.zeros(network.vector.shape, dtype=tensor.float32, device=worker.device)
+
+    def as_input(self, images: tensor.Array) -> tensor.Array:
+        """uint8 images as the network's float32 input."""
+        return tensor.astype(images, tensor.float32) * self._worker.store.manifest.scale
+
+    def loss(self) -> float:
+        """The loss sum over the samples of the run in progress."""
+        return self._loss_before + float(self._loss) if self._loss is not None else 0.0
+
+    def run(
+        self,
+        step: int,
+        ids: np.ndarray,
+        images: np.ndarray,
+        labels: np.ndarray,
+        on_bucket: Callable[[int], None],
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Leave the gradient sum in `network.gradient`; `on_bucket` is called as each bucket of it is
+        complete, last layer first.
+
+        False if it was given up on the way.
+        """
+        pieces = np.array_split(np.arange(len(ids)), -(-len(ids) // MICRO_BATCH))
+        network = self._worker.network
+        self._loss_before = 0.0
+        for number, piece in enumerate(pieces):
+            if given_up():
+                return False
+            last = number == len(pieces) - 1
+            self._open = dict.fromkeys(range(len(self._worker.plan.buckets)), 0)
+            for buckets in self._buckets_of.values():
+                for bucket in buckets:
+                    self._open[bucket] += 1
+            self._on_bucket = on_bucket if last else None
+            self._accumulates = number > 0
+            network.randomness.set_step(step, ids[piece])
+            self._replay(images[piece], labels[piece])
+            if not last:
+                self._loss_before = self.loss()
+                self._before[...] = network.gradient
+        return True
+
+    def _replay(self, images: np.ndarray, labels: np.ndarray) -> None:
+        known = self._recordings.pop(len(labels), None)
+        if known is None:
+            device = self._worker.device
+            x, y = tensor.asarray(images, device=device), tensor.asarray(labels, device=device)
+            known = (x, y, self._record(x, y))
+        else:
+            known[0][...] = images
+            known[1][...] = labels
+            known[2].replay()
+        self._recordings[len(labels)] = known
+        while len(self._recordings) > RECORDINGS_MOST:
+            self._recordings.popitem(last=False)
+
+    def _record(self, x: tensor.Array, y: tensor.Array) -> tensor.Recording:
+        network = self._worker.network
+
+        def loss_function() -> tensor.Array:
+            loss = nn.softmax_cross_entropy(network(self.as_input(x)), y, reduction="sum")
+            tensor.host_call(
+                lambda: self.__setattr__("_loss", loss)
+            )  # each replay: sizes have losses of their own
+            return loss
+
+        gradient = nn.value_and_grad(network, loss_function, self._on_gradient)
+        return tensor.record(lambda: gradient()[0])
+
+    def _on_gradient(self, entry: nn.Entry) -> None:
+        """A parameter's gradient is final: so may be the buckets that it lies in."""
+        if self._accumulates:
+            self._worker.network.gradient[entry.span] = (
+                self._worker.network.gradient[entry.span] + self._before[entry.span]
+            )
+        for bucket in self._buckets_of[entry.name]:
+            self._open[bucket] -= 1
+            if self._open[bucket] == 0 and self._on_bucket is not None:
+                self._on_bucket(bucket)

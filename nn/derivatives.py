@@ -1,0 +1,171 @@
+"""The derivative of every primitive, one rule per input, side by side.
+
+A rule of y = f(a, b, parameter=…) is called as rule(gradient, y, a, b, parameter=…), where `gradient` is
+dL/dy, and returns dL/da, or dL/db. It may return it in the shape that a was broadcast to; the walk sums it
+back. `None` stands for an input without a derivative, such as a condition or labels. Others are added with
+`nn.derivative("name")`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensor
+from nn.errors import GradientError
+from tensor import Array
+
+Rule = Callable[..., Array]
+Shape = tuple[int, ...]
+
+_RULES: dict[tuple[str, int], Rule] = {}
+
+
+def derivative(primitive: str, argument: int = 0) -> Callable[[Rule], Rule]:
+    """Register the decorated rule as the derivative of `primitive` with respect to its input `argument`.
+
+    @nn.derivative("swish")
+    def swish_backward(gradient, output, x): ...
+    """
+
+    def register(rule: Rule) -> Rule:
+        _RULES[primitive, argument] = rule
+        return rule
+
+    return register
+
+
+def rule_of(primitive: str, argument: int) -> Rule:
+    """The rule for one input of a primitive; raises `GradientError` where there is none."""
+    rule = _RULES.get((primitive, argument))
+    if rule is None:
+        raise GradientError(
+            f"The primitive {primitive!r} has no derivative with respect to its input {argument}. "
+            f'Write one with @nn.derivative("{primitive}", {argument}), or keep parameters out of that input.'
+        )
+    return rule
+
+
+def sum_to(gradient: Array, shape: Shape) -> Array:
+    """Undo broadcasting: the sum over all axes along which an array of `shape` was repeated."""
+    if gradient.shape == shape:
+        return gradient
+    extra = gradient.ndim - len(shape)
+    repeated = tuple(
+        axis + extra for axis, size in enumerate(shape) if size == 1 != gradient.shape[axis + extra]
+    )
+    axes = (*range(extra), *repeated)
+    return tensor.sum(gradient, axis=axes).reshape(shape) if axes else gradient.reshape(shape)
+
+
+def _define(primitive: str, *rules: Rule | None) -> None:
+    for argument, rule in enumerate(rules):
+        if rule is not None:
+            _RULES[primitive, argument] = rule
+
+
+# fmt: off
+# Elementwise: g is the gradient, y the output
+_define("add",      lambda g, y, a, b: g,          lambda g, y, a, b: g)
+_define("subtract", lambda g, y, a, b: g,          lambda g, y, a, b: -g)
+_define("multiply", lambda g, y, a, b: g * b,      lambda g, y, a, b: g * a)
+_define("divide",   lambda g, y, a, b: g / b,      lambda g, y, a, b: -g * y / b)
+_define("pow",      lambda g, y, a, b: g * b * tensor.pow(a, b - 1), lambda g, y, a, b: g * y * tensor.log(a))
+_define("maximum",  lambda g, y, a, b: _where(a >= b, g), lambda g, y, a, b: _where(a < b, g))
+_define("minimum",  lambda g, y, a, b: _where(a <= b, g), lambda g, y, a, b: _where(a > b, g))
+_define("where",    None, lambda g, y, c, a, b: _where(c, g),
+                          lambda g, y, c, a, b: _where(tensor.logical_not(c), g))
+_define("negative", lambda g, y, x: -g)
+_define("abs",      lambda g, y, x: tensor.where(x < 0, -g, g))
+_define("exp",      lambda g, y, x: g * y)
+_define("log",      lambda g, y, x: g / x)
+_define("sqrt",     lambda g, y, x: g / (y * 2))
+_define("tanh",     lambda g, y, x: g * (1 - y * y))
+_define("relu",     lambda g, y, x: _where(y > 0, g))
+_define("astype",   lambda g, y, x, **_: tensor.astype(g, x.dtype))
+
+# Views
+_define("copy",         lambda g, y, x: g)
+_define("reshape",      lambda g, y, x, **_: g.reshape(x.shape))
+_define("permute_dims", lambda g, y, x, axes: tensor.permute_dims(g, _inverse(axes)))
+_define("broadcast_to", lambda g, y, x, **_: g)
+_define("index",        lambda g, y, x, key: _scatter(g, x, key))
+
+# Reductions and products
+_define("sum",    lambda g, y, x, axis, keepdims: _spread(g, x, axis, keepdims))
+_define("mean",   lambda g, y, x, axis, keepdims: _spread(g * (y.size / x.size), x, axis, keepdims))
+_define("max",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
+_define("min",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
+_define("matmul", lambda g, y, a, b: _to_left_factor(g, a, b), lambda g, y, a, b: _to_right_factor(g, a, b))
+
+# Networks
+_define("conv2d",
+        lambda g, y, x, w, **geometry: tensor.conv2d_backward_data(g, w, x.shape, **geometry),
+        lambda g, y, x, w, **geometry: tensor.conv2d_backward_weights(x, g, w.shape[1:3], **geometry))
+_define("max_pool2d", lambda g, y, x, **geometry: tensor.max_pool2d_backward(x, y, g, **geometry))
+_define("avg_pool2d", lambda g, y, x, **geometry: tensor.avg_pool2d_backward(g, x.shape, **geometry))
+_define("softmax_cross_entropy", lambda g, y, x, labels: tensor.softmax_cross_entropy_backward(x, labels, g))
+# fmt: on
+
+
+def _where(condition: Array, gradient: Array) -> Array:
+    return tensor.where(condition, gradient, 0.0)
+
+
+def _transposed(x: Array) -> Array:
+    return tensor.permute_dims(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def _to_left_factor(gradient: Array, a: Array, b: Array) -> Array:
+    gradient, _, right = _as_matrices(gradient, a, b)
+    result = tensor.matmul(gradient, _transposed(right))
+    return result[..., 0, :] if a.ndim == 1 else result
+
+
+def _to_right_factor(gradient: Array, a: Array, b: Array) -> Array:
+    gradient, left, right = _as_matrices(gradient, a, b)
+    if (
+        right.strides[-2] == 1
+    ):  # a weight's transposed view: made as the weight lies in memory, so that storing is a copy
+        result = _transposed(tensor.matmul(_transposed(gradient), left))
+    else:
+        result = tensor.matmul(_transposed(left), gradient)
+    return result[..., 0] if b.ndim == 1 else result
+
+
+def _as_matrices(gradient: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """Give vectors the axis of length 1 that a product treats them as having."""
+    if b.ndim == 1:
+        gradient, b = gradient[..., None], b[:, None]
+    if a.ndim == 1:
+        gradient, a = gradient[..., None, :], a[None, :]
+    return gradient, a, b
+
+
+def _inverse(axes: Sequence[int]) -> Shape:
+    return tuple(sorted(range(len(axes)), key=lambda axis: axes[axis] % len(axes)))
+
+
+def _scatter(gradient: Array, x: Array, key: Any) -> Array:
+    whole = tensor.zeros(x.shape, dtype=gradient.dtype, device=gradient.device)
+    whole[key] = gradient
+    return whole
+
+
+def _kept_shape(x: Array, axis: int | Sequence[int] | None) -> Shape:
+    """The shape that a reduction of x over `axis` has when it keeps its axes."""
+    if axis is None:
+        return (1,) * x.ndim
+    axes = {each % x.ndim for each in ([axis] if isinstance(axis, int) else axis)}
+    return tuple(1 if index in axes else size for index, size in enumerate(x.shape))
+
+
+def _spread(gradient: Array, x: Array, axis: int | Sequence[int] | None, keepdims: bool) -> Array:
+    return tensor.broadcast_to(gradient.reshape(_kept_shape(x, axis)), x.shape)
+
+
+def _to_extreme(
+    gradient: Array, y: Array, x: Array, axis: int | Sequence[int] | None, keepdims: bool
+) -> Array:
+    """To the largest (or smallest) elements; equal ones share it evenly, as PyTorch's amax has it."""
+    kept = _kept_shape(x, axis)
+    chosen = tensor.astype(tensor.equal(x, y.reshape(kept)), tensor.float32)
+    return chosen * (gradient.reshape(kept) / sum_to(chosen, kept))

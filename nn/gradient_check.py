@@ -1,0 +1,92 @@
+"""Is a gradient right? Compare it with finite differences."""
+
+from collections.abc import Iterator
+
+import numpy
+from numpy.typing import NDArray
+
+import tensor
+from nn.autograd import differentiate, recording
+from nn.errors import GradientError
+from nn.layer import Layer
+from tensor import Array
+
+Index = tuple[int, ...]
+
+
+def check_gradient(
+    network: Layer,
+    *inputs: Array,
+    elements: int = 16,
+    difference: float = 0.02,
+    tolerance: float = 0.005,
+    seed: int = 0,
+) -> None:
+    """Raise `GradientError` unless the gradients of parameters and inputs agree with finite differences.
+
+    The function checked is Σ r·network(*inputs) with random weights r. Of each array `elements` random
+    elements are moved by ±`difference`, and the change must be within `tolerance` of what the gradient says,
+    relative to the array's largest gradient. Keep inputs further than `difference` from kinks, such as 0 for
+    a ReLU and ties for a MaxPool2d.
+    """
+    generator = numpy.random.default_rng(seed)
+    sources = {**network.parameters(), **_floating(inputs)}
+    weights, gradients = _gradients(network, inputs, sources, generator)
+    for name, source in sources.items():
+        scale = max(float(numpy.abs(gradients[name]).max(initial=0)), 1e-3)
+        for index in _some(source.shape, elements, generator):
+            expected = _finite_difference(network, inputs, source, index, difference, weights)
+            got = float(gradients[name][index])
+            if not abs(got - expected) <= tolerance * scale:
+                raise GradientError(
+                    f"The gradient of {name}{list(index)} in {network.title} is {got:.6g}; "
+                    f"finite differences give {expected:.6g}. Check its backward(), or nn.derivative."
+                )
+
+
+def _floating(inputs: tuple[Array, ...]) -> dict[str, Array]:
+    return {f"input {index}": x for index, x in enumerate(inputs) if x.dtype == tensor.float32}
+
+
+def _gradients(
+    network: Layer, inputs: tuple[Array, ...], sources: dict[str, Array], generator: numpy.random.Generator
+) -> tuple[NDArray[numpy.float32], dict[str, NDArray[numpy.float32]]]:
+    with recording() as tape:
+        output = network(*inputs)
+    weights = generator.uniform(0.5, 1.5, output.shape).astype(numpy.float32)
+    gradients: dict[str, NDArray[numpy.float32]] = {}
+    names = list(sources)
+
+    def receive(index: int, gradient: Array | None) -> None:
+        source = sources[names[index]]
+        zeros = numpy.zeros(source.shape, dtype=numpy.float32)
+        gradients[names[index]] = zeros if gradient is None else numpy.asarray(gradient)
+
+    differentiate(
+        tape, output, tensor.asarray(weights, device=output.device), list(sources.values()), receive
+    )
+    return weights, gradients
+
+
+def _some(shape: Index, count: int, generator: numpy.random.Generator) -> Iterator[Index]:
+    size = int(numpy.prod(shape))
+    for flat in generator.choice(size, size=min(count, size), replace=False):
+        yield tuple(int(part) for part in numpy.unravel_index(flat, shape))
+
+
+def _finite_difference(
+    network: Layer,
+    inputs: tuple[Array, ...],
+    source: Array,
+    index: Index,
+    difference: float,
+    weights: NDArray[numpy.float32],
+) -> float:
+    """(f(x + d) − f(x − d)) / 2d for one element of `source`, which is put back; summed in float64."""
+    before = float(source[index])
+    values = []
+    for moved in (before + difference, before - difference):
+        source[index] = moved
+        values.append(numpy.sum(numpy.asarray(network(*inputs), dtype=numpy.float64) * weights))
+    source[index] = before
+    return float(values[0] - values[1]) / (2 * difference)

@@ -1,0 +1,91 @@
+"""Dropout, with masks that are a function of (seed, step, sample, layer) and of nothing else."""
+
+import zlib
+from math import prod
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+import tensor
+from nn.derivatives import derivative
+from nn.errors import NetworkError
+from nn.layer import Layer
+from tensor import Array
+from tensor.kernel import built
+from tensor.random import fold_key, philox
+
+_UNIFORM_BITS = 24
+
+
+class Dropout(Layer):
+    """y = x / (1 − ratio) with probability 1 − ratio, else 0; in evaluation y = x. x: float32 [N, ...].
+
+    The mask of a sample is drawn from Philox4x32-10 with the network's seed and the layer's name as the key,
+    and (element, sample, step) as the counter: say which step and samples the batch is of by
+    `network.randomness.set_step(step, samples)`. Source: N. Srivastava and others: "Dropout", 2014, in the
+    form that scales in training; J. Salmon and others: "Parallel Random Numbers: As Easy as 1, 2, 3", 2011.
+    """
+
+    def __init__(self, ratio: float = 0.5) -> None:
+        if not 0 <= ratio < 1:
+            raise NetworkError(f"Dropout expected 0 ≤ ratio < 1, got {ratio}.")
+        self.ratio = ratio
+
+    def forward(self, x: Array) -> Array:
+        if not self.training or self.ratio == 0:
+            return x
+        samples = self.randomness.samples_of(x.shape[0], self.title)
+        return _dropout(
+            x,
+            self.randomness.step,
+            samples,
+            key=fold_key((self.randomness.seed, zlib.crc32(self.path.encode()))),
+            ratio=self.ratio,
+        )
+
+
+def _threshold_and_scale(ratio: float) -> tuple[int, float]:
+    """Of the 2²⁴ draws those below the first are dropped; what is kept is multiplied by the second."""
+    return round(ratio * 2**_UNIFORM_BITS), 1 / (1 - ratio)
+
+
+def _dropout_numpy(
+    x: NDArray[numpy.float32],
+    step: NDArray[numpy.int32],
+    samples: NDArray[numpy.int32],
+    *,
+    key: int,
+    ratio: float,
+) -> NDArray[numpy.float32]:
+    count = prod(x.shape[1:])
+    blocks = numpy.arange(-(-count // 4))
+    words = numpy.broadcast_arrays(blocks, samples.view(numpy.uint32)[:, None], step.view(numpy.uint32), 0)
+    draws = philox([word.astype(numpy.uint64) for word in words], (key & 0xFFFFFFFF, key >> 32))
+    bits = numpy.stack(draws, axis=-1).reshape(len(samples), -1)[:, :count].reshape(x.shape)
+    threshold, scale = _threshold_and_scale(ratio)
+    kept = bits >> numpy.uint64(32 - _UNIFORM_BITS) >= threshold
+    return numpy.where(kept, x * numpy.float32(scale), numpy.float32(0))
+
+
+def _dropout_opencl(x: Array, step: Array, samples: Array, *, key: int, ratio: float) -> Array:
+    x = x if x.is_contiguous else x.copy()
+    y = tensor.empty(x.shape, dtype=tensor.float32, device=x.device)
+    count = x.size // max(x.shape[0], 1)
+    if x.size:
+        threshold, scale = _threshold_and_scale(ratio)
+        buffers = (x.buffer, x.offset, y.buffer, step.buffer, samples.buffer)
+        kernel = built(x.device, "dropout.cl", "dropout")
+        kernel((-(-count // 4), x.shape[0]), *buffers, count, key, threshold, scale)
+    return y
+
+
+_dropout = tensor.primitive("dropout", numpy=_dropout_numpy, opencl=_dropout_opencl)
+
+
+@derivative("dropout")
+def _dropout_backward(
+    gradient: Array, y: Array, x: Array, step: Array, samples: Array, **parameters: Any
+) -> Array:
+    """The same mask again, drawn anew rather than kept."""
+    return _dropout(gradient, step, samples, **parameters)

@@ -1,0 +1,160 @@
+"""Networks on disk: one safetensors file with weights, optimizer state, and what a resumed run needs.
+
+Parameters stand under their names in the network's table, so that other programs can read them; the
+optimizer's vectors stand under "optimizer/…"; definition, optimizer, step and seed are in the metadata, as
+JSON.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+import tensor
+from nn.definition import load_definition, to_definition
+from nn.errors import SaveError
+from nn.layer import Layer
+from nn.layers import Sequential
+from nn.optimizers import SGD, load_optimizer
+from tensor import Device
+
+_FORMAT = "mesh-1"
+_STATE = "optimizer/"
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """What `load` found: all that a run needs to go on bit for bit."""
+
+    network: Layer
+    optimizer: SGD | None
+    step: int
+    seed: int
+
+
+def save(
+    path: str | Path, network: Layer, optimizer: SGD | None = None, step: int = 0, seed: int = 0
+) -> None:
+    """Write `network`, and the state of `optimizer` after `step` steps of the run with `seed`, to `path`.
+
+    A reader sees the old file or the whole new one, also after a loss of power. The definition is stored if
+    the network is a Sequential; for others, `load` must be given the network. Raises `SaveError`,
+    `DefinitionError`.
+    """
+    arrays = {name: numpy.asarray(parameter) for name, parameter in network.parameters().items()}
+    metadata: dict[str, Any] = {"step": step, "seed": seed}
+    if isinstance(network, Sequential):
+        metadata["definition"] = to_definition(network)
+    if optimizer is not None:
+        if not optimizer.state:
+            raise SaveError("The optimizer has no state: call optimizer.initialize(network.vector) first.")
+        metadata["optimizer"] = optimizer.definition()
+        arrays |= {_STATE + name: numpy.asarray(vector) for name, vector in optimizer.state.items()}
+    text = {"format": _FORMAT, **{key: json.dumps(value) for key, value in metadata.items()}}
+    contiguous = {name: numpy.ascontiguousarray(array) for name, array in arrays.items()}
+    _write_atomically(Path(path), safetensors.numpy.save(contiguous, text))
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise SaveError(
+            f"{path} cannot be written: {error.strerror or error}. Choose another place."
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the renaming itself last; where folders cannot be opened (Windows), the system sees to it."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load(path: str | Path, network: Layer | None = None, device: str | Device | None = None) -> Saved:
+    """Read what `save` wrote; the network is made from its definition on `device`, unless it is given.
+
+    A given network keeps its memory if it has any, else gets it on `device`. Raises `SaveError` (exit code 5)
+    if the file is missing, damaged, or of another network.
+    """
+    arrays, metadata = _read(Path(path))
+    if network is None:
+        if "definition" not in metadata:
+            raise SaveError(f"{path} has no definition of its network: give load() the network as well.")
+        network = load_definition(metadata["definition"])
+    if not hasattr(network, "table"):
+        network.initialize(device, metadata["seed"])
+    network.vector[...] = _flat(Path(path), network, arrays)
+    optimizer = load_optimizer(metadata["optimizer"]) if "optimizer" in metadata else None
+    if optimizer is not None:
+        optimizer.initialize(network.vector)
+        for name, vector in optimizer.state.items():
+            vector[...] = _fetch(Path(path), arrays, _STATE + name, network.vector.shape)
+    return Saved(network, optimizer, metadata["step"], metadata["seed"])
+
+
+def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    if not path.is_file():
+        raise SaveError(f"There is no file {path}.")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — it is no dict
+            metadata = file.metadata() or {}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise SaveError(f"{path} is not a sound safetensors file: {error}.") from error
+    written = metadata.pop("format", None)
+    if written != _FORMAT or not {"step", "seed"} <= set(metadata):
+        raise SaveError(
+            f"{path} was not written by nn.save: its format is {written!r}; expected {_FORMAT!r}."
+        )
+    try:
+        return arrays, {key: json.loads(value) for key, value in metadata.items()}
+    except ValueError as error:
+        raise SaveError(f"The metadata of {path} is not JSON: {error}.") from error
+
+
+def _flat(path: Path, network: Layer, arrays: Arrays) -> NDArray[numpy.float32]:
+    unknown = {name for name in arrays if not name.startswith(_STATE)} - {
+        entry.name for entry in network.table
+    }
+    if unknown:
+        raise SaveError(f"{path} is of another network: this one has no parameter {sorted(unknown)[0]!r}.")
+    flat = numpy.empty(network.vector.shape, dtype=tensor.float32)
+    for entry in network.table:
+        flat[entry.span] = _fetch(path, arrays, entry.name, entry.shape).ravel()
+    return flat
+
+
+def _fetch(path: Path, arrays: Arrays, name: str, shape: tuple[int, ...]) -> NDArray[numpy.float32]:
+    array = arrays.get(name)
+    if array is None:
+        raise SaveError(f"{path} is of another network: it has no {name!r}.")
+    if array.shape != shape or array.dtype != numpy.float32:
+        raise SaveError(
+            f"{path} is of another network: its {name!r} is {array.dtype} {list(array.shape)}; "
+            f"expected float32 {list(shape)}."
+        )
+    return array

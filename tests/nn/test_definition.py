@@ -1,0 +1,199 @@
+"""Definitions: the 2016 system's LeNet loads, what is written is read back, and errors name the layer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+
+import nn
+import tensor
+from nn.errors import DefinitionError
+from tensor import Array, Device
+
+
+def layer(name: str, type_name: str, blob: str, params: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "type": type_name, "inputs": [blob], "outputs": [name], "params": params}
+
+
+def lenet_of_2016() -> list[dict[str, Any]]:
+    """As in mil-tokyo/sukiyaki2's example/mnist/lenet.json: data layers first, loss and accuracy last."""
+    pool = {"type": "max", "ksize": 2, "stride": 2, "pad": 0}
+    data = {"file_prefix": "mnist_train", "data_shape": [28, 28, 1], "data_klass": "uint8"}
+    return [
+        {
+            "name": "d_train",
+            "type": "blob_data",
+            "params": data,
+            "inputs": ["batch"],
+            "outputs": ["rawdata", "label"],
+            "phase": ["train"],
+        },
+        {**layer("aug_train", "data_augmentation", "rawdata", {"scale": 0.00390625}), "outputs": ["data"]},
+        layer(
+            "conv1",
+            "convolution_2d",
+            "data",
+            {"in_size": 1, "out_size": 20, "ksize": 5, "stride": 1, "pad": 0},
+        ),
+        layer("pool1", "pooling_2d", "conv1", pool),
+        layer(
+            "conv2",
+            "convolution_2d",
+            "pool1",
+            {"in_size": 20, "out_size": 50, "ksize": 5, "stride": 1, "pad": 0},
+        ),
+        layer("pool2", "pooling_2d", "conv2", pool),
+        layer("fc3", "linear", "pool2", {"in_shape": [4, 4, 50], "out_size": 500}),
+        layer("relu3", "relu", "fc3", {}),
+        {**layer("fc4", "linear", "relu3", {"in_shape": [500], "out_size": 10}), "outputs": ["pred"]},
+        {
+            "name": "l",
+            "type": "softmax_cross_entropy",
+            "params": {},
+            "inputs": ["pred", "label"],
+            "outputs": ["loss"],
+        },
+        {
+            "name": "a",
+            "type": "accuracy",
+            "params": {},
+            "inputs": ["pred", "label"],
+            "outputs": ["accuracy"],
+            "phase": ["test"],
+        },
+    ]
+
+
+def same_outputs(one: nn.Layer, other: nn.Layer, shape: tuple[int, ...]) -> bool:
+    """Whether two networks, begun with one seed, compute the same in evaluation."""
+    x = numpy.random.default_rng(0).random(shape, numpy.float32)
+    results = []
+    for network in (one, other):
+        network.initialize("numpy", seed=6).evaluate()
+        results.append(numpy.asarray(network(tensor.asarray(x, device="numpy"))))
+    return numpy.array_equal(*results)
+
+
+def test_the_lenet_of_2016_is_ours() -> None:
+    assert same_outputs(nn.load_definition(lenet_of_2016()), nn.models.lenet(), (2, 28, 28, 1))
+
+
+def test_definitions_load_from_files(tmp_path: Path) -> None:
+    path = tmp_path / "lenet.json"
+    path.write_text(json.dumps(lenet_of_2016()))
+    assert same_outputs(nn.load_definition(path), nn.load_definition(str(path)), (1, 28, 28, 1))
+
+
+def everything() -> nn.Sequential:
+    return nn.Sequential(
+        conv=nn.Conv2d(2, 3, (3, 2), stride=(1, 2), padding=1, bias=False),
+        max=nn.MaxPool2d(2),
+        max_down=nn.MaxPool2d((2, 1), stride=2, padding=(1, 0), ceil_mode=False),
+        average=nn.AvgPool2d(2, ceil_mode=True),
+        flat=nn.Flatten(),
+        fc1=nn.Linear(6, 5),
+        relu=nn.ReLU(),
+        drop=nn.Dropout(0.25),
+        fc2=nn.Linear(5, 2, bias=False),
+    )
+
+
+def test_what_is_written_is_read_back() -> None:
+    definition = nn.to_definition(everything())
+    again = nn.load_definition(json.loads(json.dumps(definition)))
+    assert nn.to_definition(again) == definition
+    assert same_outputs(everything(), again, (2, 8, 8, 2))
+    assert definition[-2]["inputs"] == ["fc2", "label"]
+    assert set(definition[0]) == {"name", "type", "inputs", "outputs", "params"}
+
+
+@nn.register("test_shift")
+class Shift(nn.Layer):
+    def __init__(self, size: int, start: float = 0.5) -> None:
+        self.amount = nn.Parameter((size,), nn.initialization.uniform(start))
+
+    def forward(self, x: Array) -> Array:
+        return x + self.amount
+
+
+def test_a_registered_layer_travels_as_data(device: Device) -> None:
+    definition = nn.to_definition(nn.Sequential(shift=Shift(3, start=2.0)))
+    assert definition[0]["type"] == "test_shift"
+    assert definition[0]["params"] == {"size": 3, "start": 2.0}
+    network = nn.load_definition(definition).initialize(device, seed=1)
+    assert same_outputs(network, nn.Sequential(shift=Shift(3, start=2.0)), (2, 3))
+
+
+def test_a_type_is_registered_once() -> None:
+    assert nn.register("test_shift")(Shift) is Shift
+    with pytest.raises(DefinitionError, match="'relu' is taken already; register Other"):
+
+        @nn.register("relu")
+        class Other(nn.Layer):
+            """Whatever."""
+
+
+def broken(position: int, **changes: Any) -> list[dict[str, Any]]:
+    definition = lenet_of_2016()
+    definition[position] = {**definition[position], **changes}
+    return definition
+
+
+@pytest.mark.parametrize(
+    ("definition", "sentence"),
+    [
+        ({}, "a list of objects, got dict"),
+        ([3], "a list of objects"),
+        ([], "no layer that computes"),
+        (
+            broken(2, type="convolution_3d"),
+            "Layer 'conv1' is of the unknown type 'convolution_3d'. Known are: .*linear",
+        ),
+        (
+            broken(2, params={"in_size": 1}),
+            "Layer 'conv1' of type 'convolution_2d' cannot be made: .*out_size",
+        ),
+        (broken(2, params={"in_size": 1, "out_size": 2, "ksize": 3, "group": 2}), "'conv1' .* 'group'"),
+        (
+            broken(3, params={"type": "median", "ksize": 2}),
+            "'pool1' .* its pooling is 'median', expected max or average",
+        ),
+        (broken(6, params={"out_size": 2}), "'fc3' .* expected either in_size or in_shape"),
+        (
+            broken(4, inputs=["conv1"]),
+            r"Layer 'conv2' takes \['conv1'\]; expected 1 input\(s\), .* 'pool1': .*branch",
+        ),
+        (broken(4, inputs=["pool1", "conv1"]), "Layer 'conv2' takes .*branch"),
+        (broken(4, outputs=[]), r"Layer 'conv2' makes \[\]; expected one output"),
+        (broken(4, phase=["train"]), r"Layer 'conv2' is for the phase \['train'\] only"),
+        (broken(4, name="conv1"), "two layers named 'conv1'"),
+        (broken(4, name=None), r"Entry 4 of the definition \(None\) has no 'name'"),
+    ],
+)
+def test_what_cannot_be_read_names_the_layer(definition: Any, sentence: str) -> None:
+    with pytest.raises(DefinitionError, match=sentence):
+        nn.load_definition(definition)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match=r"absent.json cannot be read: No such file"):
+        nn.load_definition(tmp_path / "absent.json")
+    (tmp_path / "bad.json").write_text("[{")
+    with pytest.raises(DefinitionError, match=r"bad.json is not JSON"):
+        nn.load_definition(tmp_path / "bad.json")
+
+
+def test_what_cannot_be_written_names_the_layer() -> None:
+    class Unknown(nn.Layer):
+        """Not registered."""
+
+    with pytest.raises(
+        DefinitionError, match=r"Layer 'odd' is a Unknown, which definitions do not know: put @nn.reg"
+    ):
+        nn.to_definition(nn.Sequential(odd=Unknown()))
+    with pytest.raises(DefinitionError, match="Only a Sequential network"):
+        nn.to_definition(nn.ReLU())
+    with pytest.raises(DefinitionError, match="Layer 'shift' cannot be written as JSON"):
+        nn.to_definition(nn.Sequential(shift=Shift(3, start=numpy.float32(1))))  # type: ignore[arg-type]  # the error

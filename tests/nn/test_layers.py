@@ -1,0 +1,286 @@
+"""Every layer against PyTorch and finite differences; wrong shapes named."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+from numpy.typing import NDArray
+
+import nn
+import tensor
+from nn.autograd import differentiate, recording
+from nn.errors import GradientError, LayerShapeError, NetworkError, NotInitializedError
+from tensor import Array, Device
+
+Floats = NDArray[numpy.float32]
+
+
+def distinct(shape: tuple[int, ...], generator: numpy.random.Generator) -> Floats:
+    """Random order, no two values closer than 0.1, none within 0.05 of 0: no kink is near."""
+    count = int(numpy.prod(shape))
+    return ((generator.permutation(count) - count // 2 + 0.5) * 0.1).astype(numpy.float32).reshape(shape)
+
+
+def channels_first(x: Any) -> Any:
+    return x.permute(0, 3, 1, 2)
+
+
+def channels_last(x: Any) -> Any:
+    return x.permute(0, 2, 3, 1)
+
+
+# The references: (PyTorch, our layer) to a function of PyTorch's tensors
+
+
+def convolution(torch: Any, layer: nn.Conv2d) -> Callable[..., Any]:
+    def run(x: Any, weight: Any, *bias: Any) -> Any:
+        y = torch.nn.functional.conv2d(
+            channels_first(x), channels_first(weight), *bias, stride=layer.stride, padding=layer.padding
+        )
+        return channels_last(y)
+
+    return run
+
+
+def pooling(kind: str, *arguments: Any, **options: Any) -> Callable[[Any, nn.Layer], Callable[[Any], Any]]:
+    def reference(torch: Any, layer: nn.Layer) -> Callable[[Any], Any]:
+        pool = getattr(torch.nn, kind)(*arguments, **options)
+        return lambda x: channels_last(pool(channels_first(x)))
+
+    return reference
+
+
+def linear(torch: Any, layer: nn.Linear) -> Callable[..., Any]:
+    return lambda x, *parameters: torch.nn.functional.linear(x.reshape(x.shape[0], -1), *parameters)
+
+
+CASES: list[Any] = [
+    pytest.param(lambda: nn.Conv2d(3, 4, 3), convolution, (2, 6, 5, 3), id="convolution"),
+    pytest.param(lambda: nn.Conv2d(1, 20, 5), convolution, (2, 9, 9, 1), id="convolution one channel"),
+    pytest.param(
+        lambda: nn.Conv2d(3, 4, (3, 2), (2, 1), (1, 0), bias=False),
+        convolution,
+        (2, 7, 6, 3),
+        id="convolution stride and padding",
+    ),
+    pytest.param(
+        lambda: nn.MaxPool2d(2),
+        pooling("MaxPool2d", 2, ceil_mode=True),
+        (2, 5, 6, 3),
+        id="max",
+    ),
+    pytest.param(
+        lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=False),
+        pooling("MaxPool2d", 3, 2, 1),
+        (2, 7, 6, 3),
+        id="max rounded down",
+    ),
+    pytest.param(
+        lambda: nn.AvgPool2d((3, 2), (2, 3), (1, 0)),
+        pooling("AvgPool2d", (3, 2), (2, 3), (1, 0)),
+        (2, 7, 8, 3),
+        id="average",
+    ),
+    pytest.param(lambda: nn.Linear(12, 5), linear, (3, 12), id="linear"),
+    pytest.param(lambda: nn.Linear((2, 3, 2), 5), linear, (3, 2, 3, 2), id="linear of images"),
+    pytest.param(lambda: nn.Linear(12, 5, bias=False), linear, (3, 12), id="linear no bias"),
+    pytest.param(lambda: nn.ReLU(), lambda torch, layer: torch.relu, (3, 4), id="relu"),
+    pytest.param(lambda: nn.Flatten(), lambda torch, layer: lambda x: x.flatten(1), (3, 4, 2), id="flatten"),
+]
+
+
+def gradients_of(layer: nn.Layer, x: Array, gradient: Floats) -> tuple[Floats, list[Floats]]:
+    """The output, and the gradients of the input and of all parameters, in this order."""
+    sources = [x, *layer.parameters().values()]
+    found: dict[int, Floats] = {}
+
+    def receive(index: int, value: Array | None) -> None:
+        assert value is not None
+        found[index] = numpy.asarray(value)
+
+    with recording() as tape:
+        y = layer(x)
+    differentiate(tape, y, tensor.asarray(gradient, device=y.device), sources, receive)
+    assert not tape
+    return numpy.asarray(y), [found[index] for index in range(len(sources))]
+
+
+@pytest.mark.parametrize(("make", "reference", "shape"), CASES)
+def test_agrees_with_pytorch(
+    make: Callable[[], nn.Layer],
+    reference: Any,
+    shape: tuple[int, ...],
+    device: Device,
+    generator: numpy.random.Generator,
+    torch: Any,
+) -> None:
+    layer = make().initialize(device, seed=5)
+    x = distinct(shape, generator)
+    tensors = [torch.tensor(x), *(torch.tensor(numpy.asarray(p)) for p in layer.parameters().values())]
+    for each in tensors:
+        each.requires_grad_()
+    expected = reference(torch, layer)(*tensors)
+    gradient = generator.standard_normal(tuple(expected.shape)).astype(numpy.float32)
+    expected.backward(torch.tensor(gradient))
+
+    got, gradients = gradients_of(layer, tensor.asarray(x, device=device), gradient)
+    numpy.testing.assert_allclose(got, expected.detach().numpy(), rtol=1e-5, atol=1e-4)
+    for each, wanted in zip(gradients, tensors, strict=True):
+        assert wanted.grad is not None
+        scale = float(wanted.grad.abs().max())
+        numpy.testing.assert_allclose(each, wanted.grad.numpy(), rtol=1e-5, atol=1e-5 * max(scale, 1))
+
+
+@pytest.mark.parametrize(("make", "reference", "shape"), CASES)
+def test_agrees_with_finite_differences(
+    make: Callable[[], nn.Layer],
+    reference: Any,
+    shape: tuple[int, ...],
+    device: Device,
+    generator: numpy.random.Generator,
+) -> None:
+    layer = make().initialize(device, seed=5)
+    nn.check_gradient(layer, tensor.asarray(distinct(shape, generator), device=device), elements=8)
+
+
+def test_the_check_finds_a_wrong_gradient() -> None:
+    class Wrong(nn.Layer):
+        def forward(self, x: Array) -> Array:
+            return x * x
+
+        def backward(self, gradient: Array, output: Array, x: Array) -> Array:
+            return gradient * x
+
+    layer = Wrong().initialize("numpy")
+    with pytest.raises(
+        GradientError, match=r"The gradient of input 0\[\d+\] in Wrong is .*; finite differences"
+    ):
+        nn.check_gradient(layer, tensor.asarray(numpy.ones(4, numpy.float32), device="numpy"))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "sentence"),
+    [
+        (
+            lambda: nn.Conv2d(1, 2, 5),
+            (2, 28, 28, 3),
+            r"Conv2d 'only' expected .* \[N, ≥5, ≥5, 1\], got \[2, 28, 28, 3\]",
+        ),
+        (
+            lambda: nn.Conv2d(1, 2, 5, padding=1),
+            (2, 2, 9, 1),
+            r"Conv2d 'only' expected .*≥3, ≥3, 1\], got \[2, 2, 9, 1\]",
+        ),
+        (
+            lambda: nn.MaxPool2d(3),
+            (2, 2, 3, 1),
+            r"MaxPool2d 'only' expected .* \[N, ≥3, ≥3, C\], got \[2, 2, 3, 1\]",
+        ),
+        (lambda: nn.AvgPool2d(2), (4, 4), r"AvgPool2d 'only' expected .* \[N, ≥2, ≥2, C\], got \[4, 4\]"),
+        (lambda: nn.Linear((2, 3), 5), (7, 6), r"Linear 'only' expected .* \[N, 2, 3\], got \[7, 6\]"),
+    ],
+)
+def test_a_wrong_shape_names_the_layer(
+    make: Callable[[], nn.Layer], shape: tuple[int, ...], sentence: str
+) -> None:
+    network = nn.Sequential(only=make()).initialize("numpy")
+    with pytest.raises(LayerShapeError, match=sentence):
+        network(tensor.zeros(shape, device="numpy"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Conv2d(0, 2, 3),
+        lambda: nn.Conv2d(1, 2, (3, 0)),
+        lambda: nn.Conv2d(1, 2, 3, padding=-1),
+        lambda: nn.Linear((3, 0), 2),
+        lambda: nn.MaxPool2d(0),
+        lambda: nn.AvgPool2d(2, stride=0),
+    ],
+)
+def test_sizes_of_nothing_are_refused(make: Callable[[], nn.Layer]) -> None:
+    with pytest.raises(NetworkError, match=r"at least 1.*; got (Conv2d|Linear|MaxPool2d|AvgPool2d)\("):
+        make()
+
+
+def test_a_wide_padding_is_refused() -> None:
+    with pytest.raises(
+        NetworkError, match=r"MaxPool2d expected a padding of at most half the window \(2, 2\)"
+    ):
+        nn.MaxPool2d(2, padding=2)
+
+
+def test_a_layer_without_memory_says_what_to_call() -> None:
+    network = nn.models.lenet()
+    with pytest.raises(NotInitializedError, match=r"Conv2d.*no weight yet: call network.initialize\(\)"):
+        network(tensor.zeros((1, 28, 28, 1), device="numpy"))
+    assert not hasattr(network, "vector")
+    assert not hasattr(network, "misspelt")
+
+
+def test_a_layer_without_forward_says_so() -> None:
+    with pytest.raises(NetworkError, match=r"Layer\(\) has no forward\(\)"):
+        nn.Layer()(tensor.zeros((1,), device="numpy"))
+
+
+def test_sequential_takes_layers_only() -> None:
+    with pytest.raises(NetworkError, match=r"given 3 as '1'; expected an nn.Layer"):
+        nn.Sequential(nn.ReLU(), 3)  # type: ignore[arg-type]  # the error is what is tested
+
+
+class TestDropout:
+    def drop(
+        self, device: Device, samples: list[int], step: int = 3, seed: int = 1, ratio: float = 0.4
+    ) -> Floats:
+        network = nn.Sequential(drop=nn.Dropout(ratio)).initialize(device, seed=seed)
+        network.randomness.set_step(step, samples)
+        return numpy.asarray(network(tensor.ones((len(samples), 10, 25), device=device)))
+
+    def test_keeps_the_mean_and_drops_the_ratio(self, device: Device) -> None:
+        y = self.drop(device, list(range(200)))
+        assert set(numpy.unique(y)) == {0, numpy.float32(1 / 0.6)}
+        # 50,000 draws: three standard deviations of the part dropped are 0.0066
+        assert abs((y == 0).mean() - 0.4) < 0.0066
+
+    def test_the_mask_follows_the_sample_not_its_place(self, device: Device) -> None:
+        y, reordered = self.drop(device, [4, 9, 2]), self.drop(device, [2, 4])
+        assert numpy.array_equal(y[2], reordered[0])
+        assert numpy.array_equal(y[0], reordered[1])
+        assert not numpy.array_equal(y[0], y[1])
+
+    def test_step_and_seed_change_the_mask(self, device: Device) -> None:
+        y = self.drop(device, [4])
+        assert not numpy.array_equal(y, self.drop(device, [4], step=4))
+        assert not numpy.array_equal(y, self.drop(device, [4], seed=2))
+
+    def test_two_layers_have_masks_of_their_own(self, device: Device) -> None:
+        network = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5)).initialize(device)
+        network.randomness.set_step(0, range(20))
+        dropped = numpy.asarray(network(tensor.ones((20, 100), device=device))) == 0
+        assert abs(dropped.mean() - 0.75) < 0.04
+
+    def test_all_devices_draw_the_same_mask(self, device: Device) -> None:
+        assert numpy.array_equal(self.drop(device, [5, 7]), self.drop(tensor.device("numpy"), [5, 7]))
+
+    def test_gradient(self, device: Device, generator: numpy.random.Generator) -> None:
+        network = nn.Sequential(drop=nn.Dropout(0.3)).initialize(device)
+        network.randomness.set_step(1, range(3))
+        nn.check_gradient(network, tensor.asarray(distinct((3, 8), generator), device=device), elements=24)
+
+    def test_evaluation_leaves_all_as_it_is(self, device: Device) -> None:
+        network = nn.Sequential(drop=nn.Dropout(0.3)).initialize(device).evaluate()
+        x = tensor.ones((3, 8), device=device)
+        assert numpy.array_equal(numpy.asarray(network(x)), numpy.ones((3, 8)))
+
+    def test_unknown_samples_are_an_error(self) -> None:
+        network = nn.Sequential(drop=nn.Dropout(0.3)).initialize("numpy")
+        with pytest.raises(
+            NetworkError, match=r"Dropout 'drop' needs the numbers of the batch's 3 samples .* got none"
+        ):
+            network(tensor.ones((3, 8), device="numpy"))
+
+    def test_a_ratio_of_one_is_refused(self) -> None:
+        with pytest.raises(NetworkError, match="expected 0 ≤ ratio < 1, got 1"):
+            nn.Dropout(1)

@@ -1,0 +1,28 @@
+"""The public surface of `nn`: what is promised is there, and nothing is there that is not promised."""
+
+import types
+
+import nn
+
+PROMISED = {
+    *("Layer", "Parameter", "Entry", "Sequential"),
+    *("Conv2d", "MaxPool2d", "AvgPool2d", "Linear", "ReLU", "Flatten", "Dropout"),
+    *("value_and_grad", "derivative", "check_gradient", "softmax_cross_entropy", "accuracy"),
+    *("SGD", "load_optimizer", "save", "load", "Saved", "to_definition", "load_definition", "register"),
+    *("data", "initialization", "models"),
+    *("NetworkError", "NotInitializedError", "DefinitionError", "LayerShapeError", "GradientError"),
+    *("DataError", "SaveError"),
+}
+
+
+def test_all_is_what_is_promised() -> None:
+    assert set(nn.__all__) == PROMISED
+    for name in nn.__all__:
+        thing = getattr(nn, name)
+        assert isinstance(thing, types.ModuleType) or (thing.__doc__ or "").strip()
+
+
+def test_nothing_else_is_public() -> None:
+    modules = {name for name, value in vars(nn).items() if isinstance(value, types.ModuleType)}
+    public = {name for name in vars(nn) if not name.startswith("_")}
+    assert public - modules <= PROMISED

@@ -1,0 +1,68 @@
+"""A network learns: the digits, to what a perceptron is known to reach on them."""
+
+import numpy
+
+import nn
+import tensor
+from tensor import Array, Device
+
+
+def test_a_perceptron_learns_the_digits(device: Device) -> None:
+    digits = nn.data.load("digits")
+    network = nn.Sequential(
+        flat=nn.Flatten(), fc1=nn.Linear(64, 64), relu=nn.ReLU(), drop=nn.Dropout(0.2), fc2=nn.Linear(64, 10)
+    ).initialize(device, seed=0)
+    optimizer = nn.SGD(lr=0.1, momentum=0.9, weight_decay=1e-4)
+    optimizer.initialize(network.vector)
+    gradient = nn.value_and_grad(network, lambda x, y: nn.softmax_cross_entropy(network(x), y))
+    order = numpy.random.default_rng(0)
+    for number in range(200):
+        samples = order.choice(1500, 60, replace=False)
+        network.randomness.set_step(number, samples)
+        images = digits.train_images[samples] * numpy.float32(digits.scale)
+        gradient(
+            tensor.asarray(images, device=device), tensor.asarray(digits.train_labels[samples], device=device)
+        )
+        optimizer.step(network.vector, network.gradient)
+
+    network.evaluate()
+    images = tensor.asarray(digits.test_images * numpy.float32(digits.scale), device=device)
+    accuracy = float(nn.accuracy(network(images), tensor.asarray(digits.test_labels, device=device)))
+    # the same network, trained so in PyTorch, reached 0.902 to 0.919 over five seeds
+    assert accuracy >= 0.89
+
+
+def test_a_step_leaves_no_memory_behind(device: Device) -> None:
+    network = nn.models.lenet((8, 8, 1)).initialize(device)
+    gradient = nn.value_and_grad(network, lambda x, y: nn.softmax_cross_entropy(network(x), y))
+    x, y = tensor.ones((4, 8, 8, 1), device=device), tensor.zeros((4,), dtype=tensor.int32, device=device)
+    gradient(x, y)  # constants are kept from here on
+    before = tensor.memory(device).in_use_bytes
+    for _ in range(3):
+        gradient(x, y)
+    assert tensor.memory(device).in_use_bytes == before
+
+
+def test_the_walk_back_frees_what_it_has_walked() -> None:
+    """When the first layer's gradient is final, the activations of the thirty after it are gone."""
+
+    class Deep(nn.Layer):
+        def __init__(self) -> None:
+            self.shift = nn.Parameter((1,))
+            self.rest = [nn.ReLU() for _ in range(30)]
+
+        def forward(self, x: Array) -> Array:
+            x = x + self.shift
+            for layer in self.rest:
+                x = layer(x)
+            return tensor.sum(x)
+
+    network = Deep().initialize("numpy")
+    x = tensor.ones((100_000,), device="numpy")
+    before = tensor.memory("numpy").in_use_bytes
+    in_use: list[int] = []
+    nn.value_and_grad(
+        network, network, lambda entry: in_use.append(tensor.memory("numpy").in_use_bytes - before)
+    )(x)
+    assert len(in_use) == 1
+    assert in_use[0] < 5 * x.size_bytes
