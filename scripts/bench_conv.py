@@ -34,7 +34,9 @@ def best_s(action: Callable[[], object], repetitions: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--repetitions", type=int, default=15)
@@ -55,7 +57,8 @@ def main() -> None:
             continue
         P, Q = H + 2 * padding - K + 1, W + 2 * padding - K + 1
         x, w, dy = (
-            rng.standard_normal(shape, dtype=numpy.float32) for shape in [(N, H, W, C), (O, K, K, C), (N, P, Q, O)]
+            rng.standard_normal(shape, dtype=numpy.float32)
+            for shape in [(N, H, W, C), (O, K, K, C), (N, P, Q, O)]
         )
         ours_x, ours_w, ours_dy = (tensor.asarray(each, device=device) for each in (x, w, dy))
         pad = {"padding": (padding, padding)}
@@ -64,7 +67,9 @@ def main() -> None:
             "backward_data": lambda: tensor.conv2d_backward_data(ours_dy, ours_w, x.shape, **pad),
             "backward_weights": lambda: tensor.conv2d_backward_weights(ours_x, ours_dy, (K, K), **pad),
         }
-        their_x, their_w, their_dy = (torch.from_numpy(each).permute(0, 3, 1, 2).contiguous() for each in (x, w, dy))
+        their_x, their_w, their_dy = (
+            torch.from_numpy(each).permute(0, 3, 1, 2).contiguous() for each in (x, w, dy)
+        )
 
         def backward(data: bool, weights: bool) -> object:
             tail = ((1, 1), (padding, padding), (1, 1), False, (0, 0), 1, (data, weights, False))

@@ -12,7 +12,15 @@ import os
 import time
 from collections.abc import Callable
 
-SIZES = ["1536,1536,1536", "1024,1024,1024", "512,512,512", "256,256,256", "64,500,800", "64,800,500", "500,800,64"]
+SIZES = [
+    "1536,1536,1536",
+    "1024,1024,1024",
+    "512,512,512",
+    "256,256,256",
+    "64,500,800",
+    "64,800,500",
+    "500,800,64",
+]
 SETTLE_S = 0.05  # OpenBLAS' threads go on spinning for a moment after a product
 
 
@@ -28,7 +36,9 @@ def best_s(action: Callable[[], object], repetitions: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("sizes", nargs="*", default=SIZES, help="M,N,K")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -45,7 +55,10 @@ def main() -> None:
     rng = numpy.random.default_rng(0)
     for size in options.sizes:
         M, N, K = map(int, size.split(","))
-        a, b = rng.standard_normal((M, K), dtype=numpy.float32), rng.standard_normal((K, N), dtype=numpy.float32)
+        a, b = (
+            rng.standard_normal((M, K), dtype=numpy.float32),
+            rng.standard_normal((K, N), dtype=numpy.float32),
+        )
         ours_a, ours_b = tensor.asarray(a, device=device), tensor.asarray(b, device=device)
 
         def ours(x: tensor.Array = ours_a, y: tensor.Array = ours_b) -> None:
@@ -55,8 +68,12 @@ def main() -> None:
         def theirs(x: numpy.ndarray = a, y: numpy.ndarray = b) -> None:
             x @ y
 
-        rounds = [(best_s(theirs, options.repetitions), time.sleep(SETTLE_S), best_s(ours, options.repetitions))]
-        rounds += [(best_s(theirs, options.repetitions), time.sleep(SETTLE_S), best_s(ours, options.repetitions))]
+        rounds = [
+            (best_s(theirs, options.repetitions), time.sleep(SETTLE_S), best_s(ours, options.repetitions))
+        ]
+        rounds += [
+            (best_s(theirs, options.repetitions), time.sleep(SETTLE_S), best_s(ours, options.repetitions))
+        ]
         numpy_s, ours_s = min(each[0] for each in rounds), min(each[2] for each in rounds)
         flops = 2 * M * N * K / 1e9
         line = {

@@ -47,6 +47,8 @@ SHAPES = [
     (1, 4, 4, 2, 3, 4, 4, (1, 1), (3, 3)),
     (1, 2, 3, 5, 1, 2, 3, (1, 1), (0, 0)),
     (1, 7, 7, 1, 1, 3, 3, (4, 4), (2, 2)),
+    (7, 6, 5, 20, 9, 3, 3, (1, 1), (1, 1)),
+    (6, 7, 5, 16, 3, 2, 3, (2, 2), (0, 1)),
 ]
 
 
@@ -71,7 +73,16 @@ def agree(ours: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize(("N", "H", "W", "C", "O", "KH", "KW", "stride", "padding"), SHAPES)
 def test_three_directions(
-    device: Device, N: int, H: int, W: int, C: int, O: int, KH: int, KW: int, stride: Any, padding: Any  # noqa: E741 - as above
+    device: Device,
+    N: int,
+    H: int,
+    W: int,
+    C: int,
+    O: int,
+    KH: int,
+    KW: int,
+    stride: Any,
+    padding: Any,  # noqa: E741 - as above
 ) -> None:
     x, w = random(N, H, W, C), random(O, KH, KW, C)
     truth = torch.nn.functional.conv2d(nchw(x), nchw(w), stride=stride, padding=padding)
@@ -88,7 +99,9 @@ def test_three_directions(
 
 def test_views_and_offsets(device: Device) -> None:
     x, w = random(3, 10, 9, 4), random(6, 3, 3, 4)
-    ours_x = tensor.permute_dims(tensor.asarray(x.transpose(0, 3, 1, 2).copy(), device=device), (0, 2, 3, 1))[1:, ::2]
+    ours_x = tensor.permute_dims(tensor.asarray(x.transpose(0, 3, 1, 2).copy(), device=device), (0, 2, 3, 1))[
+        1:, ::2
+    ]
     ours_w = tensor.asarray(numpy.concatenate([w, w * 2]), device=device)[6:]
     truth = torch.nn.functional.conv2d(nchw(x)[1:, :, ::2], 2 * nchw(w))
     agree(tensor.conv2d(ours_x, ours_w).numpy(), nhwc(truth))
@@ -105,7 +118,9 @@ def test_a_border_meets_no_infinity(device: Device) -> None:
     """Padding is zeros that are added, not values outside the image that are multiplied by zero."""
     x, w = numpy.zeros((2, 4, 4, 2), numpy.float32), numpy.ones((3, 3, 3, 2), numpy.float32)
     x[0] = numpy.inf
-    ours = tensor.conv2d(tensor.asarray(x, device=device), tensor.asarray(w, device=device), padding=(1, 1)).numpy()
+    ours = tensor.conv2d(
+        tensor.asarray(x, device=device), tensor.asarray(w, device=device), padding=(1, 1)
+    ).numpy()
     assert numpy.isposinf(ours[0]).all()
     assert not ours[1].any()
 
@@ -117,7 +132,12 @@ def test_nothing_in_means_zeros_or_nothing_out(device: Device) -> None:
     assert tensor.conv2d(zeros(0, 5, 5, 2), zeros(3, 2, 2, 2)).shape == (0, 4, 4, 3)
     assert not tensor.conv2d(zeros(1, 5, 5, 0), zeros(3, 2, 2, 0)).numpy().any()
     assert not tensor.conv2d_backward_weights(zeros(0, 5, 5, 2), zeros(0, 4, 4, 3), (2, 2)).numpy().any()
-    assert tensor.conv2d_backward_data(zeros(0, 4, 4, 3), zeros(3, 2, 2, 2), (0, 5, 5, 2)).shape == (0, 5, 5, 2)
+    assert tensor.conv2d_backward_data(zeros(0, 4, 4, 3), zeros(3, 2, 2, 2), (0, 5, 5, 2)).shape == (
+        0,
+        5,
+        5,
+        2,
+    )
 
 
 def test_the_same_bits_each_time(device: Device) -> None:
