@@ -1,7 +1,7 @@
 // Convolution for CPUs, NHWC images and OHWI weights: no im2col, the register tile reads the images in place.
 //
 //   conv_gather         forward, and with -D BACKWARD the gradient of the image      NDRange (blocks of tiles)
-//   conv_weight_parts   the gradient of the weights, each from a part of the pixels  NDRange (blocks of O, of weights, parts)
+//   conv_weight_parts   the gradient of the weights, each from a part of the pixels  NDRange (O/block, J/block, parts)
 //   conv_weight_sum     adds the parts in order: no atomics, the same bits always    NDRange (O/8, J/64)
 //   conv_pad            images with a border of zeros, for conv_weight_parts         NDRange (W'·C, H', N)
 //
@@ -9,8 +9,8 @@
 // one [O, C] for each tap.
 //
 // A pixel of the result is a dot product over taps (kh, kw) and channels. As in XNNPACK's indirect convolution
-// (M. Dukhan, "The Indirect Convolution Algorithm", 2019) each tile row holds a pointer to its pixel's channels under the
-// present tap, and taps outside the image point to a row of zeros. Where all taps of a kernel row lie inside, they and
+// (M. Dukhan, "The Indirect Convolution Algorithm", 2019) each tile row holds a pointer to its pixel's channels under
+// the present tap, and taps outside the image point to a row of zeros. Where all taps of a kernel row lie inside, they and
 // their channels are one contiguous run of KW·C elements.
 
 #include "cpu_tile.h"
@@ -23,8 +23,8 @@ typedef struct {
     int kernel_height, kernel_width, stride_h, stride_w, pad_h, pad_w;
 } geometry;
 
-// Where tap `k` of a pixel whose origin is `o` lies in the source; negative: outside. Forward: o = p·stride − pad, and the tap is at
-// o + k. Backward: o = h + pad, and output p with p·stride + k = o contributes.
+// Where tap `k` of a pixel whose origin is `o` lies in the source; negative: outside. Forward: o = p·stride − pad, and the
+// tap is at o + k. Backward: o = h + pad, and output p with p·stride + k = o contributes.
 inline int source_position(int o, int k, int stride, int extent)
 {
 #ifdef BACKWARD
@@ -54,7 +54,8 @@ inline int source_position(int o, int k, int stride, int extent)
 // first element (not inside).
 inline void gather_tile(const __global float *restrict x, const long *start, const int *origin_h, const int *origin_w,
                         int inside, const geometry g, const __global float *zeros,
-                        const __global float *restrict packed, long tap_stride, __global float *to, long row_stride, int rows, int columns)
+                        const __global float *restrict packed, long tap_stride, __global float *to, long row_stride,
+                        int rows, int columns)
 {
     const int onto = 0;
     TILE_ZERO
@@ -86,8 +87,8 @@ inline void gather_tile(const __global float *restrict x, const long *start, con
 }
 #undef LEFT
 
-// The rows of a tile are neighbouring pixels, or with by_image the same pixel of neighbouring images: then all of them lie
-// under the same taps, and no row multiplies zeros because its neighbour's tap is inside.
+// The rows of a tile are neighbouring pixels, or with by_image the same pixel of neighbouring images: then all of them
+// lie under the same taps, and no row multiplies zeros because its neighbour's tap is inside.
 typedef struct {
     int image, row, column;
 } position;
@@ -178,16 +179,16 @@ inline long weight_offset(int j, int width, int channels, int kernel_width)
 
 // Rows of the tile are weights j of one output channel, columns are output channels, steps are pixels of the result.
 // The images are already padded. A group has a block of weights, of outputs, and of the lines (rows of pixels) of all
-// images. It goes through its lines a few at a time, so that they stay in the cache for all its tiles, and for each panel
-// of outputs it first copies their dy into its slice of `panels`: lines_per_pass · out_width · TILE_COLUMNS floats.
+// images. It goes through its lines a few at a time, so that they stay in the cache for all its tiles, and for each
+// panel of outputs it first copies their dy into its slice of `panels`: lines_per_pass · out_width · TILE_COLUMNS floats.
 #define LEFT(i) pixel[at##i]
 #define WEIGHT_AT(i) const long at##i = weight_offset(min(j + i, weights - 1), width, channels, kernel_width);
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void conv_weight_parts(const __global float *restrict x, long x_offset, const __global float *restrict dy, long dy_offset,
-                       __global float *restrict parts, __global float *panels, int lines, int lines_per_part,
-                       int lines_per_pass, int weights, int weights_per_group, int outputs, int outputs_per_group,
-                       int height, int width, int channels, int out_height, int out_width, int kernel_width, int stride_h,
-                       int stride_w)
+void conv_weight_parts(const __global float *restrict x, long x_offset, const __global float *restrict dy,
+                       long dy_offset, __global float *restrict parts, __global float *panels, int lines,
+                       int lines_per_part, int lines_per_pass, int weights, int weights_per_group, int outputs,
+                       int outputs_per_group, int height, int width, int channels, int out_height, int out_width,
+                       int kernel_width, int stride_h, int stride_w)
 {
     const int part = get_group_id(2), columns = TILE_COLUMNS;
     const int o_begin = get_group_id(0) * outputs_per_group, o_end = min(outputs, o_begin + outputs_per_group);

@@ -1,4 +1,4 @@
-"""The matrix product against NumPy in double precision, on every backend found, and both kernels on every OpenCL device."""
+"""The matrix product against NumPy in double precision, on every backend, with each kernel."""
 
 from collections.abc import Callable
 from typing import Any
