@@ -34,7 +34,7 @@ class Tiles:
 
 
 def _tiles(images: int, pixels: int, rows: int, may_go_by_image: bool, units: int) -> Tiles:
-    """Tiles of one pixel of several images, if few of their `rows` stay empty, else of neighbouring pixels."""
+    """Tiles of one pixel of several images if few of their `rows` stay empty, else of neighbour pixels."""
     by_image = may_go_by_image and ceil_div(images, rows) * rows <= 1.15 * images
     count = ceil_div(images, rows) * pixels if by_image else ceil_div(images * pixels, rows)
     per_group = MOST_PIXELS // rows

@@ -61,8 +61,8 @@ def matmul(a: Array, b: Array) -> Array:
     """The matrix product a[…, M, K] · b[…, K, N] -> […, M, N] of float32 arrays.
 
     Axes before the last two are stacks of matrices and broadcast. A vector is a row on the left, a column on
-    the right, and its axis is dropped from the result. Any strides do, so `a.T` and slices cost no copy. The order
-    in which products are added depends on the layouts and the device alone: the same bits at each call.
+    the right, and its axis is dropped from the result. Any strides do: `a.T` and slices cost no copy. The
+    order in which products are added depends on the layouts and the device alone: the same bits at each call.
     Raises ShapeError if the shapes do not fit, DTypeError for dtypes other than float32.
     """
     for each in (a, b):

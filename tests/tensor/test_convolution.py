@@ -1,4 +1,4 @@
-"""Convolution in its three directions against PyTorch in double precision, on every backend, with each kernel."""
+"""Convolution in its three directions against PyTorch in double precision, every backend and each kernel."""
 
 from types import ModuleType
 from typing import Any
