@@ -1,22 +1,10 @@
-// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): the counter goes in, four
-// independent 32-bit numbers come out, so any element can be made by itself, on any device, with the same bits.
-//
 // uniform: out[i] is number (first + i) of the stream named by `key`, in [0, 1) with 24 bits.
 //   Philox counter: block number (first + i) / 4 in words 0 and 1, `step` in words 2 and 3.
 //   step = number + *counter, so that a replayed launch can get a new step from device memory.
 //   Each item makes blocks of four numbers and strides over them: global size (any,).
 // Defines: T_COUNTER int, uint, long or ulong
 #include "common.h"
-
-uint4 philox(uint4 c, uint2 k) {
-  for (int round_ = 0; round_ < 10; ++round_) {
-    const uint high0 = mul_hi(0xD2511F53u, c.x), low0 = 0xD2511F53u * c.x;
-    const uint high1 = mul_hi(0xCD9E8D57u, c.z), low1 = 0xCD9E8D57u * c.z;
-    c = (uint4)(high1 ^ c.y ^ k.x, low1, high0 ^ c.w ^ k.y, low0);
-    k += (uint2)(0x9E3779B9u, 0xBB67AE85u);
-  }
-  return c;
-}
+#include "philox.h"
 
 __kernel void uniform(const long n, const ulong first, const ulong key, const ulong number,
                       __global const T_COUNTER *restrict counter, const long counter_offset,

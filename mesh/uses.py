@@ -1,4 +1,4 @@
-"""Files with layers of one's own: hashed, so that peers can compare them, and loaded from the owner's own disk.
+"""Files with layers of one's own: hashed, so that peers can compare them, and loaded from their owner's disk.
 
 Nothing here comes from the wire: each peer's owner names the file, and peers compare SHA-256 only.
 """
@@ -16,10 +16,10 @@ _PREFIX = "_mesh_uses_"  # a private name: a user's `layers.py` never shadows an
 
 
 def load_uses(paths: Iterable[Path]) -> tuple[tuple[str, str], ...]:
-    """Load the files, so that their `@nn.register` take effect, and return (file name, SHA-256 in hexadecimal) of each.
+    """Load the files, so that their `@nn.register` take effect; (file name, SHA-256 in hexadecimal) of each.
 
-    A file that was loaded before, with the same content, is not run again. Raises UsageError for a file that is missing
-    or that fails while it is loaded.
+    A file that was loaded before, with the same content, is not run again. Raises UsageError for a file
+    that is missing or that fails while it is loaded.
     """
     return tuple((path.name, hashlib.sha256(_content(path)).hexdigest()) for path in map(_loaded, paths))
 
@@ -39,7 +39,9 @@ def load_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UsageError(f"{path} fails while it is loaded: {_where(error, path)}. Correct the file.") from error
+        raise UsageError(
+            f"{path} fails while it is loaded: {_where(error, path)}. Correct the file."
+        ) from error
     return module
 
 

@@ -8,7 +8,7 @@ slicing) has one form for both, since it only computes strides.
     y = double(x)
 
 When a tape is active in this thread, `Primitive.__call__` appends what was called; nn differentiates such
-tapes. What a primitive calls inside is not taped, nor is what works in place, since it makes no new value.
+tapes. What a primitive calls inside is not taped. What works in place is, so that nn can refuse it.
 """
 
 import threading
@@ -80,7 +80,7 @@ class Primitive:
 
     def __call__(self, *inputs: Array, **parameters: Any) -> Array:
         tape = _taping.tape
-        if tape is None or self.in_place:
+        if tape is None:
             return self._run(inputs, parameters)
         _taping.tape = None
         try:

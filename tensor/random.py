@@ -31,8 +31,8 @@ def fold_key(key: tuple[int, ...]) -> int:
     return state
 
 
-def _philox(counter: list[Any], key: tuple[int, int]) -> list[Any]:
-    """Ten rounds on four words, each an array of uint64 below 2^32; see kernels/random.cl for the source."""
+def philox(counter: list[Any], key: tuple[int, int]) -> list[Any]:
+    """Ten rounds on four words, each an array of uint64 below 2^32; see kernels/philox.h for the source."""
     low = numpy.uint64(0xFFFFFFFF)
     shift = numpy.uint64(32)
     k0, k1 = key
@@ -57,7 +57,7 @@ def _uniform(counter: Any, shape: Shape, key: int, number: int, offset: int) -> 
         full * numpy.uint64(step & 0xFFFFFFFF),
         full * numpy.uint64(step >> 32),
     ]
-    bits = numpy.stack(_philox(words, (key & 0xFFFFFFFF, key >> 32)), axis=1).reshape(-1)
+    bits = numpy.stack(philox(words, (key & 0xFFFFFFFF, key >> 32)), axis=1).reshape(-1)
     bits = bits[offset % 4 : offset % 4 + count] >> numpy.uint64(8)
     return (bits.astype(numpy.float32) * numpy.float32(2.0**-24)).reshape(shape)
 

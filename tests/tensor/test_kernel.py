@@ -100,7 +100,7 @@ def test_the_tape_holds_views_and_casts_too(device):
         y = tensor.sum(
             (x.astype("float32").reshape(3, 2).T[0] + 1) * tensor.broadcast_to(tensor.ones(1), (3,))
         )
-    names = [call.primitive.name for call in tape]
+    names = [call.primitive.name for call in tape if not call.primitive.in_place]  # but for filling the ones
     expected = ["astype", "reshape", "permute_dims", "index", "add", "broadcast_to", "multiply", "sum"]
     assert names == expected
     assert tape[-1].output is y

@@ -1,0 +1,172 @@
+"""The jobs that `mesh start` knows, and how a file of one's own becomes one."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nn
+from mesh import codec
+from mesh.errors import UsageError
+from mesh.job import Job
+from mesh.uses import load_file, load_uses
+from nn.errors import DefinitionError, NetworkError
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line overrides of a job; None leaves the job's own value."""
+
+    data: str | None = None
+    steps: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    momentum: float | None = None
+    codec: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model by name with the data set and the settings that train it well."""
+
+    model: str
+    data: str
+    epochs: int
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    batch: int = 120
+
+
+RECIPES = {
+    "digits": Recipe("lenet", "digits", epochs=40),
+    "lenet": Recipe("lenet", "mnist", epochs=20),
+}
+
+
+def make_job(name: str, options: Options | None = None, uses: Iterable[Path] = ()) -> Job:
+    """The job `name`: one of RECIPES, the path of a network in JSON, or `file.py:name`, a Job or a network.
+
+    `uses` are files with layers of one's own; they are loaded first. Raises UsageError for what does not
+    exist, with what does, and DataError where the data set of a recipe is not to be had.
+    """
+    options = options or Options()
+    _check_known("data set", options.data, nn.data.names())
+    _check_known("codec", options.codec, codec.names())
+    loaded = load_uses(uses)
+    return replace(_overridden(_found(name, options), options), uses=loaded)
+
+
+def used_files(name: str, uses: Iterable[Path] = ()) -> tuple[Path, ...]:
+    """`uses`, and the file of a job `file.py:name` if it defines layers: other peers need those too."""
+    files = tuple(uses)
+    place = _place_in_file(name)
+    if place is None:
+        return files
+    module = load_file(place[0])
+    layers = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, nn.Layer) and value.__module__ == module.__name__
+    ]
+    known = {file.resolve() for file in files}
+    return (*files, place[0]) if layers and place[0].resolve() not in known else files
+
+
+def _place_in_file(name: str) -> tuple[Path, str] | None:
+    """(file, attribute) of `file.py:attribute`."""
+    path, colon, attribute = name.rpartition(":")
+    return (Path(path), attribute) if colon and path.endswith(".py") else None
+
+
+def _found(name: str, options: Options) -> Job:
+    if name in RECIPES:
+        return _from_recipe(RECIPES[name], options)
+    if name.endswith(".json"):
+        return _from_definition(Path(name), options)
+    place = _place_in_file(name)
+    if place is not None:
+        return _from_file(*place, options)
+    raise UsageError(
+        f"There is no job {name!r}.{_nearest(name, RECIPES)} Known are {', '.join(RECIPES)}; "
+        "or give a network in JSON (network.json), or a job in a Python file (file.py:name)."
+    )
+
+
+def _from_recipe(recipe: Recipe, options: Options) -> Job:
+    """The recipe's model made to fit the data's images; its epochs counted in steps."""
+    data = options.data or recipe.data
+    dataset = nn.data.load(data)
+    batch = options.batch or recipe.batch
+    return Job(
+        network=nn.models.by_name(recipe.model, input_shape=dataset.input_shape, classes=dataset.classes),
+        data=data,
+        optimizer=nn.SGD(recipe.lr, recipe.momentum, recipe.weight_decay),
+        batch=batch,
+        steps=max(1, recipe.epochs * len(dataset.train_images) // batch),
+    )
+
+
+def _from_definition(path: Path, options: Options) -> Job:
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}. Known jobs are {', '.join(RECIPES)}.")
+    try:
+        network = nn.load_definition(path)
+    except DefinitionError as error:
+        raise UsageError(f"{path} is not a network: {error}") from error
+    return Job(network=network, data=_named_data(str(path), options))
+
+
+def _from_file(path: Path, attribute: str, options: Options) -> Job:
+    """The Job or the network that the user's own file calls `attribute`."""
+    module = load_file(path)
+    made: Any = getattr(module, attribute, None)
+    if not isinstance(made, Job | nn.Layer):
+        known = [each for each, value in vars(module).items() if isinstance(value, Job | nn.Layer)]
+        raise UsageError(
+            f"{path} has no job or network named {attribute!r}.{_nearest(attribute, known)} "
+            f"It has: {', '.join(known) or 'none'}."
+        )
+    return made if isinstance(made, Job) else _job_of(made, path, attribute, options)
+
+
+def _job_of(network: nn.Layer, path: Path, attribute: str, options: Options) -> Job:
+    try:
+        return Job(network=network, data=_named_data(f"{path}:{attribute}", options))
+    except DefinitionError as error:
+        raise UsageError(f"{attribute} in {path} cannot be sent to other peers: {error}") from error
+
+
+def _named_data(source: str, options: Options) -> str:
+    if options.data is None:
+        raise UsageError(
+            f"{source} is a network without data: add --data with one of {', '.join(nn.data.names())}."
+        )
+    return options.data
+
+
+def _overridden(job: Job, options: Options) -> Job:
+    chosen = {
+        name: value
+        for name in ("data", "steps", "batch", "codec", "seed")
+        if (value := getattr(options, name)) is not None
+    }
+    rates = {name: value for name in ("lr", "momentum") if (value := getattr(options, name)) is not None}
+    if rates:
+        chosen["optimizer"] = {**job.optimizer, "params": {**job.optimizer["params"], **rates}}
+    try:
+        return replace(job, **chosen)
+    except NetworkError as error:
+        raise UsageError(str(error)) from error
+
+
+def _check_known(kind: str, name: str | None, known: Sequence[str]) -> None:
+    if name is not None and name not in known:
+        raise UsageError(f"There is no {kind} {name!r}.{_nearest(name, known)} Known are {', '.join(known)}.")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {matches[0]}?" if matches else ""

@@ -1,0 +1,263 @@
+"""The command line. Only click is imported here; a command imports what it needs when it runs.
+
+Results go to stdout, talk to stderr. Exit codes: 0 done · 1 the job failed · 2 usage · 3 unreachable · 4
+refused · 5 no device or no data · 130 interrupted. A flag comes before the environment
+(`MESH_START_STEPS`), and that before `./mesh.toml`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mesh import __version__
+from mesh.defaults import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from mesh.node import Node
+
+INTERRUPTED = 130
+CONFIG = Path("mesh.toml")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class MeshGroup(click.Group):
+    """Turns every error of ours into one sentence on stderr and its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except Exception as error:
+            from tensor.errors import MeshError
+
+            if not isinstance(error, MeshError):
+                raise
+            click.echo(f"mesh: {error}", err=True)
+            raise click.exceptions.Exit(error.exit_code) from error
+
+
+def common(command: Command) -> Command:
+    """The options that `start` and `join` share."""
+    options = (
+        click.option("--device", metavar="NAME", help="Compute on this device; `mesh devices` lists them."),
+        click.option(
+            "--insecure", is_flag=True, help="Listen to other machines, unencrypted. Trusted networks only."
+        ),
+        click.option(
+            "--use",
+            "uses",
+            multiple=True,
+            metavar="FILE.py",
+            type=click.Path(path_type=Path),
+            help="Load layers of your own; every peer needs the same file. May be repeated.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Events on stdout, one JSON object a line."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(
+    cls=MeshGroup,
+    context_settings={
+        "auto_envvar_prefix": "MESH",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+)
+@click.version_option(__version__, prog_name="mesh", message="%(prog)s %(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Train one neural network on whatever machines are to hand.
+
+    \b
+    mesh start digits             train at once, alone
+    mesh join HOST                add this machine to the job of another
+    """
+    ctx.default_map = _configuration(ctx)
+
+
+@main.command()
+@click.argument("job", default="digits")
+@click.option("--data", metavar="NAME", help="Data set: digits, mnist or mnist10k.")
+@click.option(
+    "--steps", metavar="N", type=click.IntRange(min=1), help="Steps to train; each job has its own default."
+)
+@click.option("--batch", metavar="N", type=click.IntRange(min=1), help="Samples of one step, over all peers.")
+@click.option("--lr", metavar="X", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
+@click.option(
+    "--momentum", metavar="X", type=click.FloatRange(min=0, max=1, max_open=True), help="Momentum of SGD."
+)
+@click.option("--codec", metavar="NAME", help="dettmers8 (8 bits a value), adaptive8, fp16 or fp32.")
+@click.option(
+    "--seed",
+    metavar="N",
+    type=click.IntRange(min=0, max=(1 << 32) - 1),
+    help="Seed of weights and order of samples.",
+)
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(min=0, max=65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Where others join; 0: any free port.",
+)
+@click.option(
+    "--run",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Folder for events, metrics and checkpoints.  [default: runs/JOB-TIME]",
+)
+@common
+def start(
+    job: str,
+    port: int,
+    device: str | None,
+    insecure: bool,
+    uses: tuple[Path, ...],
+    run: Path | None,
+    as_json: bool,
+    **overrides: Any,
+) -> None:
+    """Train a job; others may join at any time.
+
+    JOB is digits (the default), lenet, a network in JSON (network.json, with --data), or a job or a network
+    in a Python file of your own (file.py:name).
+    """
+    from mesh.catalog import Options, make_job, used_files
+    from mesh.node import Node
+    from mesh.run import default_folder
+
+    files = used_files(job, uses)
+    made = make_job(job, Options(**overrides), files)
+    _take_part(
+        lambda folder: Node.start(made, port=port, device=device, insecure=insecure, run=folder, uses=files),
+        run or default_folder(job),
+        as_json,
+    )
+
+
+@main.command()
+@click.argument("address", metavar="HOST[:PORT]")
+@click.option("--thin", is_flag=True, help="Stay thin: 8-bit weights, no optimizer state, no vote.")
+@click.option(
+    "--run",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Folder for events, metrics and checkpoints.  [default: none]",
+)
+@common
+def join(
+    address: str,
+    thin: bool,
+    device: str | None,
+    insecure: bool,
+    uses: tuple[Path, ...],
+    run: Path | None,
+    as_json: bool,
+) -> None:
+    """Take part in the job of another peer.
+
+    Any peer of the job will do as HOST.
+    """
+    from mesh.address import parse_address
+
+    host, port = parse_address(address)
+
+    from mesh.node import Node
+
+    _take_part(
+        lambda folder: Node.join(
+            host, port, device=device, thin=thin, insecure=insecure, run=folder, uses=uses
+        ),
+        run,
+        as_json,
+    )
+
+
+@main.command()
+@click.argument("address", metavar="[HOST[:PORT]]", default="localhost")
+@click.option("--json", "as_json", is_flag=True, help="The facts as one JSON object.")
+def status(address: str, as_json: bool) -> None:
+    """Show what a peer knows of its job.
+
+    HOST is this machine by default.
+    """
+    from mesh.address import parse_address
+
+    host, port = parse_address(address)
+
+    from mesh.node import status as ask
+    from mesh.reports import show_status
+
+    show_status(ask(host, port), as_json)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a device.")
+def devices(as_json: bool) -> None:
+    """List what can compute here.
+
+    A star marks the device that is used without --device.
+    """
+    from mesh.reports import show_devices
+
+    show_devices(as_json)
+
+
+def _take_part(make_node: "Callable[[Path | None], Node]", folder: Path | None, as_json: bool) -> None:
+    """Run one peer to its end, with its folder, its screen and Ctrl-C; then say what came of it."""
+    from contextlib import ExitStack
+
+    from mesh.interrupts import Interrupts
+    from mesh.reports import result_line, talk
+    from mesh.run import RunFolder
+    from mesh.training import Reporter, follow
+
+    with ExitStack() as stack:
+        reporters: list[Reporter] = []
+        if folder is not None:
+            reporters.append(
+                stack.enter_context(RunFolder(folder, lambda text: click.echo(f"mesh: {text}", err=True)))
+            )
+        node = make_node(folder)
+        interrupts = stack.enter_context(Interrupts(node.leave))
+        reporters.append(talk(node.snapshot, as_json, stack))
+        try:
+            outcome = follow(node, reporters)
+        except Exception:
+            if interrupts.seen:  # whatever broke on the way out, the user wanted out
+                raise click.exceptions.Exit(INTERRUPTED) from None
+            raise
+    if not as_json:
+        click.echo(result_line(outcome))
+    if interrupts.seen:
+        raise click.exceptions.Exit(INTERRUPTED)
+
+
+def _configuration(ctx: click.Context) -> dict[str, Any]:
+    """The defaults in ./mesh.toml: one table a command, one key an option."""
+    if not CONFIG.is_file():
+        return {}
+    import tomllib
+
+    try:
+        tables = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{CONFIG} cannot be read: {error}.") from error
+    for name, table in tables.items():
+        command = main.commands.get(name)
+        known = {parameter.name for parameter in command.params} if command else set()
+        unknown = sorted(set(table) - known) if isinstance(table, dict) else [name]
+        if command is None or unknown:
+            what = f"the command {name!r}" if command is None else f"the option {unknown[0]!r} of {name}"
+            raise click.UsageError(f"{CONFIG} sets {what}, which does not exist.")
+    return tables
