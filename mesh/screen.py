@@ -20,7 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mesh.events import Event, Listening
+from mesh.events import Event, Listening, Saved
 from mesh.sentences import (
     bytes_per_second,
     is_local,
@@ -39,6 +39,10 @@ _FIXED_LINES = 9 + _RECENT_EVENTS  # all but the rows of the peers' table
 _STATE_STYLES = {"training": "green", "finished": "bold green", "waiting": "yellow"}
 _ROLE_STYLES = {"full": "", "learning": "yellow", "thin": "cyan"}
 _UNKNOWN = "–"
+_BEFORE_TRAINING = {
+    "preparing": "Building the network and compiling its kernels …",
+    "joining": "Asking to be let in, and fetching what the job needs …",
+}
 
 
 class Screen:
@@ -70,7 +74,8 @@ class Screen:
         """Remember what happened for the next picture."""
         if isinstance(event, Listening):
             self._listening = event
-            return
+        if isinstance(event, Listening | Saved):
+            return  # the top line tells the address, the result at the end the file
         text = sentence(event)
         if text is not None:
             self._recent.append((time_s, text))
@@ -108,6 +113,8 @@ class Screen:
 
 def body(facts: Snapshot, rows: int) -> list[RenderableType]:
     """Progress, measurements and the table of peers, of which at most `rows` are shown."""
+    if not facts.members:
+        return [Text(_BEFORE_TRAINING.get(facts.state, "No step was made."), style="dim")]
     return [_progress(facts), _measurements(facts), Text(), _peers(facts.members, rows)]
 
 

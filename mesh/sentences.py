@@ -41,10 +41,10 @@ def sentence(event: Event) -> str | None:
             )
         case Saved():
             text = f"Saved step {event.step:,} in {event.path}."
-        case Finished(why="done"):
-            text = f"Finished after step {event.step:,}."
+        case Finished(why="left"):
+            text = f"This peer left after step {event.step:,}."
         case Finished():
-            text = f"This peer ended after step {event.step:,} ({event.why})."
+            text = f"Finished after step {event.step:,}."
         case Waiting():
             peers = ", ".join(map(short, event.peers)) or "another peer"
             text = f"Waiting for {peers}: {event.reason}."
