@@ -111,11 +111,11 @@ class Screen:
         return Text("\n").join(lines)
 
 
-def body(facts: Snapshot, rows: int) -> list[RenderableType]:
-    """Progress, measurements and the table of peers, of which at most `rows` are shown."""
+def body(facts: Snapshot, rows: int, me: str = "me") -> list[RenderableType]:
+    """Progress, measurements and at most `rows` of the peers; `me` marks the one whose facts they are."""
     if not facts.members:
         return [Text(_BEFORE_TRAINING.get(facts.state, "No step was made."), style="dim")]
-    return [_progress(facts), _measurements(facts), Text(), _peers(facts.members, rows)]
+    return [_progress(facts), _measurements(facts), Text(), _peers(facts.members, rows, me)]
 
 
 def title(facts: Snapshot) -> Table:
@@ -137,7 +137,9 @@ def _progress(facts: Snapshot) -> Table:
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)
     done = facts.step / facts.steps if facts.steps else 0.0
-    bar = ProgressBar(total=max(facts.steps, 1), completed=facts.step)
+    bar = ProgressBar(
+        total=max(facts.steps, 1), completed=facts.step, complete_style="cyan", finished_style="green"
+    )
     line.add_row(Text(f"step {facts.step:,} / {facts.steps:,}", style="bold"), bar, f"{100 * done:.0f} %")
     return line
 
@@ -157,7 +159,7 @@ def _measurements(facts: Snapshot) -> Text:
     )
 
 
-def _peers(members: tuple[MemberFacts, ...], rows: int) -> RenderableType:
+def _peers(members: tuple[MemberFacts, ...], rows: int, me: str) -> RenderableType:
     table = Table(box=None, expand=True, pad_edge=False, header_style="dim")
     table.add_column("peer", no_wrap=True)
     table.add_column("device", ratio=1, no_wrap=True, overflow="ellipsis")
@@ -167,7 +169,7 @@ def _peers(members: tuple[MemberFacts, ...], rows: int) -> RenderableType:
     for member in members[:rows]:
         table.add_row(
             Text(
-                printable(short(member.id)) + (" ● me" if member.me else ""),
+                printable(short(member.id)) + (f" ● {me}" if member.me else ""),
                 style="bold" if member.me else "",
             ),
             Text(printable(member.device)),

@@ -24,35 +24,39 @@ def sentence(event: Event) -> str | None:
         case StepFinal():
             return None
         case Listening():
-            text = f"Computing on {event.device}; another peer joins with: {join_command(event)}"
+            return printable(f"Computing on {event.device}; another peer joins with: {join_command(event)}")
         case ViewBegun():
-            text = f"View {event.view} begins at step {event.step} with {plural(len(event.members), 'peer')}."
+            text = f"View {event.view} begins at step {event.step} with {plural(len(event.members), 'peer')}"
         case Joined(full=True):
-            text = f"Peer {short(event.peer)} is a full member, on {event.device}."
+            text = f"Peer {short(event.peer)} is a full member, on {event.device}"
         case Joined():
-            text = f"Peer {short(event.peer)} joined, on {event.device}."
+            text = f"Peer {short(event.peer)} joined, on {event.device}"
         case Left():
-            text = f"Peer {short(event.peer)} left."
+            text = f"Peer {short(event.peer)} left"
         case Lost():
-            text = f"Peer {short(event.peer)} is lost: {event.why}."
+            text = f"Peer {short(event.peer)} is lost: {event.why}"
         case Evaluated():
-            text = (
-                f"Test accuracy {percent(event.accuracy)} after step {event.step:,}, loss {event.loss:.4f}."
-            )
+            text = f"Test accuracy {percent(event.accuracy)} after step {event.step:,}, loss {event.loss:.4f}"
         case Saved():
-            text = f"Saved step {event.step:,} in {event.path}."
+            text = f"Saved step {event.step:,} in {event.path}"
         case Finished(why="left"):
-            text = f"This peer left after step {event.step:,}."
+            text = f"This peer left after step {event.step:,}"
         case Finished():
-            text = f"Finished after step {event.step:,}."
+            text = f"Finished after step {event.step:,}"
         case Waiting():
             peers = ", ".join(map(short, event.peers)) or "another peer"
-            text = f"Waiting for {peers}: {event.reason}."
+            text = f"Waiting for {peers}: {event.reason}"
         case Note():
             text = event.text
         case _:
             text = event.event
-    return printable(text).replace("..", ".")
+    return _closed(printable(text))
+
+
+def _closed(text: str) -> str:
+    """The text with a capital first letter and a full stop; reasons come from many places."""
+    whole = text[:1].upper() + text[1:]
+    return whole if whole.endswith((".", "!", "?", "…")) else f"{whole}."
 
 
 def join_command(event: Listening) -> str:

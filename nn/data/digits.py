@@ -13,15 +13,16 @@ import numpy
 
 from nn.data.dataset import Dataset
 
-# The file goes writer by writer. Of the first 1,782 images every sixth is for testing, so that each writer is in
-# both parts, as each digit is; a cut near the end would test on writers who were never seen.
+# The file goes writer by writer. Of the first 1,782 images every sixth is for testing, so that each
+# writer is in both parts, as each digit is; a cut near the end would test on writers who were never seen.
 _TEST = slice(5, 1782, 6)
 
 
 def load_digits(root: Path | None = None) -> Dataset:
     """The digits, uint8 [N, 8, 8, 1] of 0 to 16: 1,500 to train on, 297 to test with.
 
-    The order in each part is the published one, not shuffled. `root` is not needed: the data is in the package.
+    The order in each part is the published one, not shuffled. `root` is not needed, as the data is in the
+    package.
     """
     with resources.files("nn.data").joinpath("digits.npz").open("rb") as file, numpy.load(file) as archive:
         images = archive["images"][..., numpy.newaxis]
