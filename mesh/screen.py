@@ -67,7 +67,7 @@ class Screen:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._draw()
+        self._live.update(self.picture())
         self._live.stop()
 
     def event(self, event: Event, time_s: float) -> None:
@@ -85,13 +85,14 @@ class Screen:
         now_s = self._clock()
         if now_s - self._drawn_at_s >= PERIOD_S:
             self._drawn_at_s = now_s
-            self._draw()
+            self._live.update(self.picture(), refresh=True)
 
-    def _draw(self) -> None:
+    def picture(self) -> Group:
+        """The screen of this instant."""
         facts = self._snapshot()
         rows = max(1, self._console.height - _FIXED_LINES)
         parts = [title(facts), self._invitation(), Text(), *body(facts, rows), Text(), self._events()]
-        self._live.update(Group(*parts), refresh=True)
+        return Group(*parts)
 
     def _invitation(self) -> Text:
         if self._listening is None:
