@@ -1,12 +1,15 @@
 // The 8-bit codecs. mesh/codec/nearest.py has the theory and is the specification, bit for bit.
 //
 //   BLOCK     values to a scale
-//   LANES     work-items that share a block: 1 on a CPU, a power of two on a GPU
-//   WIDTH     values that a work-item treats at a time: 8 on a CPU, 4 on a GPU
+//   LANES     work-items that share a block: 1 on a CPU, a power of two, at most 32, on a GPU
+//   ROWS      blocks of one group of ROWS * LANES work-items
+//   SHUFFLE   1: 32 lanes run in step and exchange values by NVIDIA's shuffles; 0: through local memory
+//   WIDTH     values that a work-item moves at a time: 8 on a CPU, 4 on a GPU
+//   TOGETHER  values that it computes at a time: WIDTH where there are vector registers, else 1
 //   ALIGNED   alignment, in values, of the vectors of values and codes: WIDTH where it is known, else 1
 //   ADAPTIVE  1: each block by the tree or by the linear book; 0: by the tree
 //
-// Launch both kernels with one group of LANES work-items for each block.
+// All are #defined in front of this text.
 //
 // Only products, sums and comparisons decide, which every device rounds alike. The one quotient, 1 / scale, says where
 // to look and need not be exact. Hot loops use operators only: PoCL leaves its built-in functions (vload, fabs, floor,
@@ -16,18 +19,36 @@
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
-#define FLOATS JOIN(float, WIDTH)
-#define INTS JOIN(int, WIDTH)
-#define CODES JOIN(uchar, WIDTH)
-#define AS_FLOATS(x) JOIN(as_float, WIDTH)(x)
-#define AS_INTS(x) JOIN(as_int, WIDTH)(x)
-#define TO_FLOATS(x) JOIN(convert_float, WIDTH)(x)
-#define TO_INTS(x) JOIN(convert_int, WIDTH)(x)
-#define TO_CODES(x) JOIN(convert_uchar, WIDTH)(x)
+#if TOGETHER == 1
+#define OF(name) name
+#else
+#define OF(name) JOIN(name, TOGETHER)
+#endif
+#define FLOATS OF(float)
+#define INTS OF(int)
+#define CODES OF(uchar)
+#define AS_FLOATS(x) OF(as_float)(x)
+#define AS_INTS(x) OF(as_int)(x)
+#define TO_FLOATS(x) OF(convert_float)(x)
+#define TO_INTS(x) OF(convert_int)(x)
+#define TO_CODES(x) OF(convert_uchar)(x)
 #define INLINE static inline __attribute__((always_inline))
 
-typedef FLOATS Values __attribute__((aligned(4 * ALIGNED)));
-typedef CODES Codes __attribute__((aligned(ALIGNED)));
+typedef JOIN(float, WIDTH) AllValues __attribute__((aligned(4 * ALIGNED)));
+typedef JOIN(uchar, WIDTH) AllCodes __attribute__((aligned(ALIGNED)));
+
+// WIDTH values or codes, as they are moved, as they are computed, and one by one.
+typedef union {
+    AllValues all;
+    FLOATS part[WIDTH / TOGETHER];
+    float each[WIDTH];
+} Values;
+typedef union {
+    AllCodes all;
+    CODES part[WIDTH / TOGETHER];
+    uchar each[WIDTH];
+} Codes;
+#define EACH_PART(n) int n = 0; n < WIDTH / TOGETHER; n++
 
 #define SIZE_BITS 0x7fffffff
 #define INFINITE 0x7f800000
@@ -78,7 +99,7 @@ typedef struct {
 #define FIRST(h, unit) ((4.0f * (h) + 7.0f) * (unit))
 
 // One of six constants by the decade, 0 ... 5.
-#if defined(__AVX2__) && WIDTH == 8
+#if defined(__AVX2__) && TOGETHER == 8
 #define BY_DECADE(k, c0, c1, c2, c3, c4, c5) \
     __builtin_ia32_permvarsf256((float8)(c0, c1, c2, c3, c4, c5, c5, c5), k)
 #else
@@ -90,7 +111,7 @@ typedef struct {
 INLINE Bracket in_tree(FLOATS q) {
     // The decade from q's bits, which grow almost as its logarithm. A bracket that lies next to the right one is as
     // good, as long as q is nearer to the value they share than to the next: that leaves room for this straight line.
-    INTS k = TO_INTS(TO_FLOATS(AS_INTS(q)) * (1.0f / (3.255f * 0x1p23f)) + (3.245f - 127.0f) / 3.255f + 6.0f) - 1;
+    INTS k = TO_INTS(TO_FLOATS(AS_INTS(q)) * (1.0f / (3.255f * 0x1p23f)) + ((3.245f - 127.0f) / 3.255f + 6.0f)) - 1;
     k = k < 0 ? (INTS)(0) : k;
     const FLOATS h = AS_FLOATS((k + 127) << 23);
     const FLOATS unit = BY_DECADE(k, UNIT_0, UNIT_1, UNIT_2, UNIT_3, UNIT_4, UNIT_5);
@@ -144,7 +165,8 @@ INLINE INTS nearest(Bracket bracket, FLOATS size, Block block, FLOATS *candidate
     below = below < block.floor ? (FLOATS)(0.0f) : below;
     const INTS up = size - below > above - size;
     *candidate = up ? above : below;
-    return *candidate == 0.0f ? (INTS)(0) : bracket.index - up;
+    const INTS index = up ? bracket.index + 1 : bracket.index;
+    return *candidate == 0.0f ? (INTS)(0) : index;
 }
 
 INLINE CODES codes_of(FLOATS x, Block block, int linear) {
@@ -158,32 +180,34 @@ INLINE CODES codes_of(FLOATS x, Block block, int linear) {
         code = index == 127 ? index : index - 1;
         code = index == 0 ? (INTS)(126) : code;
     }
-    return TO_CODES(code | ((x < 0.0f) & (index > 0) & 128));
+    const INTS negative = (x < 0.0f) & (index > 0);
+    return TO_CODES(negative ? code | 128 : code);
 }
 
 // Squared errors in whole steps, rounded up.
 INLINE INTS squared_errors(FLOATS size, FLOATS candidate, float steps) {
     const FLOATS error = AS_FLOATS(AS_INTS(size - candidate) & SIZE_BITS);
-    const INTS count = TO_INTS(error * steps) - (error > 0.0f);
+    const INTS whole = TO_INTS(error * steps);
+    const INTS count = error > 0.0f ? whole + 1 : whole;
     return count * count;
 }
 
 // The last vector of a block may be shorter: it is filled up with zeros.
-INLINE FLOATS load(const __global float *x, uint count) {
-    if (count >= WIDTH) return *(const __global Values *)x;
-    union { FLOATS all; float each[WIDTH]; } part;
-    for (uint i = 0; i < WIDTH; i++) part.each[i] = i < count ? x[i] : 0.0f;
-    return part.all;
+INLINE Values load(const __global float *x, uint count) {
+    Values values;
+    if (count >= WIDTH)
+        values.all = *(const __global AllValues *)x;
+    else
+        for (uint i = 0; i < WIDTH; i++) values.each[i] = i < count ? x[i] : 0.0f;
+    return values;
 }
 
-INLINE void store(__global uchar *out, CODES codes, uint count) {
-    if (count >= WIDTH) {
-        *(__global Codes *)out = codes;
-        return;
-    }
-    union { CODES all; uchar each[WIDTH]; } part;
-    part.all = codes;
-    for (uint i = 0; i < count; i++) out[i] = part.each[i];
+INLINE void store(__global uchar *out, Codes codes, uint count) {
+    if (count >= WIDTH)
+        *(__global AllCodes *)out = codes.all;
+    else
+        for (uint i = 0; i < WIDTH; i++)
+            if (i < count) out[i] = codes.each[i];
 }
 
 // The places of this work-item's vectors in its block.
@@ -191,14 +215,18 @@ INLINE void store(__global uchar *out, CODES codes, uint count) {
 
 // The largest magnitude's bits: as integers NaN is above infinity, and nothing is rounded or flushed.
 INLINE int largest_bits(const __global float *x, uint count, uint lane) {
-    union { INTS all; int each[WIDTH]; } top;
-    top.all = 0;
+    INTS top = 0;
     for (EACH_VECTOR(i)) {
-        const INTS bits = AS_INTS(load(x + i, count - i)) & SIZE_BITS;
-        top.all = bits > top.all ? bits : top.all;
+        const Values values = load(x + i, count - i);
+        for (EACH_PART(n)) {
+            const INTS bits = AS_INTS(values.part[n]) & SIZE_BITS;
+            top = bits > top ? bits : top;
+        }
     }
+    union { INTS all; int each[TOGETHER]; } tops;
+    tops.all = top;
     int largest = 0;
-    for (int i = 0; i < WIDTH; i++) largest = top.each[i] > largest ? top.each[i] : largest;
+    for (int n = 0; n < TOGETHER; n++) largest = tops.each[n] > largest ? tops.each[n] : largest;
     return largest;
 }
 
@@ -215,82 +243,146 @@ INLINE long linear_less_tree(const __global float *x, uint count, uint lane, Blo
     const float steps = as_float((127 + ERROR_STEPS + 127 - (as_int(block.scale) >> 23)) << 23);
     long difference = 0;
     for (EACH_VECTOR(i)) {
-        const FLOATS size = sizes_of(load(x + i, count - i), block);
-        const FLOATS q = size * block.quotient;
-        FLOATS by_tree, by_line;
-        nearest(in_tree(q), size, block, &by_tree);
-        nearest(in_linear(q), size, block, &by_line);
-        union { INTS all; int each[WIDTH]; } part;
-        part.all = squared_errors(size, by_line, steps) - squared_errors(size, by_tree, steps);
-        for (int n = 0; n < WIDTH; n++) difference += part.each[n];
+        const Values values = load(x + i, count - i);
+        for (EACH_PART(n)) {
+            const FLOATS size = sizes_of(values.part[n], block);
+            const FLOATS q = size * block.quotient;
+            FLOATS by_tree, by_line;
+            nearest(in_tree(q), size, block, &by_tree);
+            nearest(in_linear(q), size, block, &by_line);
+            union { INTS all; int each[TOGETHER]; } more;
+            more.all = squared_errors(size, by_line, steps) - squared_errors(size, by_tree, steps);
+            for (int m = 0; m < TOGETHER; m++) difference += more.each[m];
+        }
     }
     return difference;
 }
 
-// x: float[size]. scales: float[blocks]. codes: uchar[size]. first_bad: one uint, lowered to the first index that is
-// NaN or infinite; scales and codes of its block are then not written.
-__kernel void encode(const __global float *x, uint size, __global float *scales, __global uchar *codes,
-                     __global uint *first_bad) {
-    const uint number = get_group_id(0), lane = get_local_id(0);
-    const size_t start = (size_t)number * BLOCK;
-    const uint count = size - start < BLOCK ? size - start : BLOCK;
-    x += start;
-    codes += start;
+// What all lanes of a block know together. Every lane of the group has to come here.
+#if LANES == 1
+#define LARGEST_OF_LANES(value) (value)
+#define SUM_OF_LANES(value) (value)
+#elif SHUFFLE
+INLINE int from_lane(int value, uint distance) {
+    int other;
+    asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 0x1f, 0xffffffff;" : "=r"(other) : "r"(value), "r"(distance));
+    return other;
+}
 
-    int top = largest_bits(x, count, lane);
-#if LANES > 1
-    __local int shared_top;
-    if (lane == 0) shared_top = 0;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    atomic_max(&shared_top, top);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    top = shared_top;
+INLINE int LARGEST_OF_LANES(int value) {
+    for (uint distance = LANES / 2; distance > 0; distance /= 2) value = max(value, from_lane(value, distance));
+    return value;
+}
+
+INLINE long SUM_OF_LANES(long value) {
+    for (uint distance = LANES / 2; distance > 0; distance /= 2) {
+        const int2 halves = as_int2(value);
+        value += as_long((int2)(from_lane(halves.x, distance), from_lane(halves.y, distance)));
+    }
+    return value;
+}
+#else
+#define OVER_LANES(shared, value, combine)                                        \
+    shared[get_local_id(0)] = value;                                              \
+    for (uint distance = LANES / 2; distance > 0; distance /= 2) {                \
+        barrier(CLK_LOCAL_MEM_FENCE);                                             \
+        const long other = shared[get_local_id(0) ^ distance];                    \
+        barrier(CLK_LOCAL_MEM_FENCE);                                             \
+        value = combine(value, other);                                            \
+        shared[get_local_id(0)] = value;                                          \
+    }
+#define PLUS(a, b) ((a) + (b))
+
+INLINE long largest_through(__local long *shared, long value) {
+    OVER_LANES(shared, value, max)
+    return value;
+}
+
+INLINE long sum_through(__local long *shared, long value) {
+    OVER_LANES(shared, value, PLUS)
+    return value;
+}
+
+#define LARGEST_OF_LANES(value) (int)largest_through(shared, value)
+#define SUM_OF_LANES(value) sum_through(shared, value)
+#define NEEDS_LOCAL
 #endif
+
+// Which block and which lane this work-item has; `count` is 0 for rows beyond the last block.
+#define FIND_PLACE                                                                \
+    const uint lane = get_local_id(0) % LANES;                                    \
+    const uint blocks = size / BLOCK + (size % BLOCK > 0);                        \
+    const uint number = get_group_id(0) * ROWS + get_local_id(0) / LANES;         \
+    const size_t start = (size_t)number * BLOCK;                                  \
+    const uint count = number >= blocks ? 0 : size - start < BLOCK ? size - start : BLOCK;
+
+// x: float[size] from x_offset on. payload: 4 bytes for each block and then 1 for each value. first_bad: one uint,
+// lowered to the first index that is NaN or infinite; the payload is then of no use.
+__kernel void encode(const __global float *x, ulong x_offset, uint size, __global uchar *payload,
+                     __global uint *first_bad) {
+#ifdef NEEDS_LOCAL
+    __local long shared[ROWS * LANES];
+#endif
+    FIND_PLACE
+    x += x_offset + start;
+    __global float *scales = (__global float *)payload;
+    __global uchar *codes = payload + 4 * (size_t)blocks + start;
+
+    int top = LARGEST_OF_LANES(largest_bits(x, count, lane));
     if (top >= INFINITE) {
         report_bad(x, start, count, lane, first_bad);
-        return;
+        top = 0;
     }
     const float scale = as_float(top) < SMALLEST_NORMAL ? 0.0f : as_float(top);
     const Block block = block_of(scale);
 
     int linear = 0;
 #if ADAPTIVE
-    long difference = linear_less_tree(x, count, lane, block);
-#if LANES > 1
-    __local long shared[LANES];
-    shared[lane] = difference;
-    for (uint distance = LANES / 2; distance > 0; distance /= 2) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (lane < distance) shared[lane] += shared[lane + distance];
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    difference = shared[0];
-#endif
-    linear = scale > 0.0f && difference < 0;
+    linear = SUM_OF_LANES(linear_less_tree(x, count, lane, block)) < 0 && scale > 0.0f;
 #endif
 
-    for (EACH_VECTOR(i)) store(codes + i, codes_of(load(x + i, count - i), block, linear), count - i);
-    if (lane == 0) scales[number] = linear ? -scale : scale;
+    for (EACH_VECTOR(i)) {
+        const Values values = load(x + i, count - i);
+        Codes found;
+        for (EACH_PART(n)) found.part[n] = codes_of(values.part[n], block, linear);
+        store(codes + i, found, count - i);
+    }
+    if (lane == 0 && count > 0) scales[number] = linear ? -scale : scale;
 }
 
-// out: float[size]. table: float[512], what each code of the tree and then of the linear book means.
-__kernel void decode(const __global float *scales, const __global uchar *codes, uint size,
+// payload: as above, from the byte payload_offset on, a multiple of 4. out: float[size]. table: float[512], what each
+// code of the tree and then of the linear book means.
+__kernel void decode(const __global uchar *payload, ulong payload_offset, uint size,
                      const __global float *table, __global float *out) {
-    const uint number = get_group_id(0), lane = get_local_id(0);
-    const size_t start = (size_t)number * BLOCK;
-    const uint count = size - start < BLOCK ? size - start : BLOCK;
-    codes += start;
+    FIND_PLACE
+    if (count == 0) return;
+    payload += payload_offset;
+    const float scale = ((const __global float *)payload)[number];
+    const __global uchar *codes = payload + 4 * (size_t)blocks + start;
     out += start;
-    const float scale = scales[number];
     const Block block = block_of(scale < 0.0f ? -scale : scale);
     if (scale < 0.0f) table += 256;
 
-    if (block.lift == 1.0f) {
-        for (uint i = lane; i < count; i += LANES) out[i] = table[codes[i]] * block.scale;
+    if (block.lift != 1.0f) {
+        for (uint i = lane; i < count; i += LANES) {
+            const float product = table[codes[i]] * block.scale;
+            out[i] = fabs(product) < block.floor ? 0.0f : product / block.lift;
+        }
         return;
     }
-    for (uint i = lane; i < count; i += LANES) {
-        const float product = table[codes[i]] * block.scale;
-        out[i] = fabs(product) < block.floor ? 0.0f : product / block.lift;
+#if LANES == 1
+    for (uint i = 0; i < count; i++) out[i] = table[codes[i]] * block.scale;
+#else
+    for (EACH_VECTOR(i)) {
+        if (i + WIDTH > count) {
+            for (uint n = i; n < count; n++) out[n] = table[codes[n]] * block.scale;
+            return;
+        }
+        Codes code;
+        Values value;
+        code.all = *(const __global AllCodes *)(codes + i);
+        for (int n = 0; n < WIDTH; n++) value.each[n] = table[code.each[n]] * block.scale;
+        *(__global AllValues *)(out + i) = value.all;
     }
+#endif
 }

@@ -1,4 +1,6 @@
-"""The compute thread: does what the event loop submits, in order, and hands back results. The event loop never computes."""
+"""The compute thread: does what the event loop submits, in order, and hands back results. The event loop
+never computes.
+"""
 
 import queue
 import threading
@@ -75,7 +77,9 @@ class Compute:
                 work()
             except MeshError as error:
                 self._emit(Failed(str(error), error.exit_code))
-            except Exception as error:  # the thread must not die in silence: whatever it is ends the job, with its name
+            except (
+                Exception
+            ) as error:  # the thread must not die in silence: whatever it is ends the job, with its name
                 self._emit(Failed(f"the computation broke: {type(error).__name__}: {error}", 1))
                 raise
             finally:

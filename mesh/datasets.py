@@ -1,7 +1,9 @@
-"""Data that travels: a data set is cut in chunks named by their SHA-256, which any peer that has them can give.
+"""Data that travels: a data set is cut in chunks named by their SHA-256, which any peer that has them can
+give.
 
-A peer that joins without the data gets the list of chunks, the manifest, and asks for what its next samples need first and for
-the rest behind. What arrives is checked against its name and kept in the user's cache folder, so that it travels once.
+A peer that joins without the data gets the list of chunks, the manifest, and asks for what its next samples
+need first and for the rest behind. What arrives is checked against its name and kept in the user's cache
+folder, so that it travels once.
 """
 
 import hashlib
@@ -26,7 +28,9 @@ PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 @dataclass(frozen=True)
 class Part:
-    """One array of the data set: its first axis counts samples, and each chunk holds `rows` of them, the last one fewer."""
+    """One array of the data set: its first axis counts samples, and each chunk holds `rows` of them,
+    the last one fewer.
+    """
 
     name: str
     dtype: str
@@ -78,7 +82,9 @@ class Manifest:
             chunks = -(-part.shape[0] // part.rows)
             size_bytes = part.rows * int(np.prod(part.shape[1:])) * np.dtype(part.dtype).itemsize
             if min(part.shape) < 0 or len(part.digests) != chunks or size_bytes > PAYLOAD_BYTES_MOST:
-                raise ValueError(f"{part.name} {part.shape} does not fit {len(part.digests)} chunks of {part.rows} rows")
+                raise ValueError(
+                    f"{part.name} {part.shape} does not fit {len(part.digests)} chunks of {part.rows} rows"
+                )
 
     @property
     def samples(self) -> int:
@@ -87,7 +93,8 @@ class Manifest:
 
 
 class Store:
-    """The chunks of one data set that this peer has, in whole arrays; safe for the event loop and the compute thread.
+    """The chunks of one data set that this peer has, in whole arrays; safe for the event loop and the
+    compute thread.
 
     `wanted` is what is missing, the most urgent first.
     """
@@ -97,7 +104,9 @@ class Store:
         self.arrays = {part.name: np.empty(part.shape, part.dtype) for part in manifest.parts}
         self._cache = cache
         self._places = {
-            digest: (part, number * part.rows) for part in manifest.parts for number, digest in enumerate(part.digests)
+            digest: (part, number * part.rows)
+            for part in manifest.parts
+            for number, digest in enumerate(part.digests)
         }
         self._missing = dict.fromkeys(self._places)  # an ordered set
         self._urgent: dict[str, None] = {}
@@ -107,7 +116,9 @@ class Store:
     def of(cls, dataset: Dataset) -> "Store":
         """A complete store with the contents of `dataset`."""
         parts = tuple(_cut(name, getattr(dataset, name)) for name in PARTS)
-        manifest = Manifest(dataset.name, dataset.classes, dataset.scale, dataset.source, dataset.licence, parts)
+        manifest = Manifest(
+            dataset.name, dataset.classes, dataset.scale, dataset.source, dataset.licence, parts
+        )
         store = cls(manifest, None)
         store.arrays = {name: np.ascontiguousarray(getattr(dataset, name)) for name in PARTS}
         store._missing.clear()
@@ -140,7 +151,7 @@ class Store:
         if place is None or digest in self._missing:
             return b""
         part, row = place
-        return memoryview(self.arrays[part.name][row : row + part.rows]).cast("B")
+        return self.arrays[part.name][row : row + part.rows].data.cast("B")
 
     def add(self, digest: str, payload: Payload, keep: bool = True) -> bool:
         """Take a chunk that arrived; False where it is not what its name says, and was dropped."""
@@ -159,7 +170,8 @@ class Store:
         return True
 
     def gather(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images uint8[n, H, W, C] and labels int32[n] of the training samples `ids`, waiting for chunks on their way.
+        """Images uint8[n, H, W, C] and labels int32[n] of the training samples `ids`, waiting for chunks on
+        their way.
 
         Raises JobFailedError when they have not come in a minute.
         """
@@ -182,8 +194,8 @@ class Store:
             self._urgent.update(dict.fromkeys(digest for digest in sorted(needed) if digest in self._missing))
             if not self._arrived.wait_for(lambda: not needed & self._missing.keys(), WAIT_S):
                 raise JobFailedError(
-                    f"{len(needed & self._missing.keys())} chunks of {self.manifest.name} did not come from any peer in "
-                    f"{WAIT_S:.0f} s: is a peer that has the data still in the mesh?"
+                    f"{len(needed & self._missing.keys())} parts of {self.manifest.name} came from no peer "
+                    f"in {WAIT_S:.0f} s: is a peer that has the data still in the mesh?"
                 )
 
     def _read(self, digest: str) -> bytes | None:
@@ -211,6 +223,7 @@ def _cut(name: str, array: np.ndarray) -> Part:
     row_bytes = max(array[:1].nbytes, 1)
     rows = max(CHUNK_BYTES // row_bytes, 1)
     digests = tuple(
-        hashlib.sha256(memoryview(array[start : start + rows]).cast("B")).hexdigest() for start in range(0, len(array), rows)
+        hashlib.sha256(array[start : start + rows].data.cast("B")).hexdigest()
+        for start in range(0, len(array), rows)
     )
     return Part(name, array.dtype.str, array.shape, rows, digests)

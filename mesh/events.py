@@ -40,7 +40,9 @@ class ViewBegun(Event):
 
 @dataclass(frozen=True)
 class StepFinal(Event):
-    """A step is final: it can never be undone. `served`: buckets that this peer merged; `bytes_sent` since the event before."""
+    """A step is final: it can never be undone. `served`: buckets that this peer merged; `bytes_sent`
+    since the event before.
+    """
 
     event = "step"
     step: int

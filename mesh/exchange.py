@@ -1,4 +1,6 @@
-"""What a peer holds of the steps in progress: pushes to merge, UPDATEs to apply, 8-bit weights to follow. Only data."""
+"""What a peer holds of the steps in progress: pushes to merge, UPDATEs to apply, 8-bit weights to follow.
+Only data.
+"""
 
 from collections import defaultdict
 
@@ -19,7 +21,9 @@ class Exchange:
         self._merging: set[Part] = set()
 
     def begin_view(self, step: int) -> None:
-        """A view begins with `step`: pushes are made anew, and what was merged of that step or later is void."""
+        """A view begins with `step`: pushes are made anew, and what was merged of that step or
+        later is void.
+        """
         self._pushes.clear()
         self._merging.clear()
         self.own_pushes.clear()
@@ -43,7 +47,9 @@ class Exchange:
             self._pushes[push.step, push.bucket][source] = push
 
     def take_pushes(self, step: int, bucket: int, members: tuple[str, ...]) -> tuple[Push, ...] | None:
-        """The pushes of all `members` in their order, once: None until all are there and after they were taken."""
+        """The pushes of all `members` in their order, once: None until all are there and after they
+        were taken.
+        """
         pushes = self._pushes.get((step, bucket), {})
         if not pushes.keys() >= set(members):
             return None
@@ -54,13 +60,18 @@ class Exchange:
     def awaited_pushes(self, members: tuple[str, ...]) -> list[tuple[Part, str]]:
         """Which pushes are missing from buckets that others have pushed already."""
         return [
-            (part, member) for part, pushes in self._pushes.items() for member in members if pushes and member not in pushes
+            (part, member)
+            for part, pushes in self._pushes.items()
+            for member in members
+            if pushes and member not in pushes
         ]
 
     def held(self, step: int) -> tuple[int, ...]:
         """The buckets of `step` whose UPDATE is here."""
         return tuple(sorted(self.updates.get(step, ())))
 
-    def payloads(self, held: dict[int, dict[int, Update]] | dict[int, dict[int, Weights]], step: int) -> tuple[Payload, ...]:
+    def payloads(
+        self, held: dict[int, dict[int, Update]] | dict[int, dict[int, Weights]], step: int
+    ) -> tuple[Payload, ...]:
         """The payloads of `step` in bucket order."""
         return tuple(held[step][bucket].payload for bucket in sorted(held[step]))

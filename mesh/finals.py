@@ -1,4 +1,6 @@
-"""What is known of steps until they are final, and the reports made when they are: only final steps are ever spoken of."""
+"""What is known of steps until they are final, and the reports made when they are: only final steps are
+ever spoken of.
+"""
 
 from collections import Counter
 
@@ -52,7 +54,9 @@ class Finals:
         for number in range(self.step + 1, step + 1):
             self.step = number
             self._report(number, view, now)
-            if exact and (number == self._plan.steps or (self._save_every and number % self._save_every == 0)):
+            if exact and (
+                number == self._plan.steps or (self._save_every and number % self._save_every == 0)
+            ):
                 self._host.submit(Save(number))
         return self._tellable()
 

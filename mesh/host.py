@@ -1,4 +1,6 @@
-"""What a peer needs from the world around it: the real one (node) and the simulated one (loopback) offer the same."""
+"""What a peer needs from the world around it: the real one (node) and the simulated one (loopback) offer
+the same.
+"""
 
 from typing import Protocol
 
@@ -33,7 +35,9 @@ class Host(Protocol):
         """Build what the job needs, on the compute thread, and report a Prepared or a Failed result."""
 
     def rename(self, me: str) -> None:
-        """Be known to others as `me` from here on, over connections of its own; all that were opened are forgotten."""
+        """Be known to others as `me` from here on, over connections of its own; all that were
+        opened are forgotten.
+        """
 
     def fresh_id(self) -> str:
         """An identity that nobody ever had."""

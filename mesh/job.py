@@ -16,10 +16,11 @@ MOST_STEPS = 1 << 40
 class Job:
     """One training run, the same for every peer.
 
-    `network` is an `nn.Sequential` or its definition (a list of dicts), `optimizer` an `nn.SGD` or its definition. `data` names a
-    data set; `batch` is the number of samples of one step over all peers; `evaluate_every` steps the test samples are
-    measured (0: at the end of every epoch). `uses` names the files with layers of one's own, with the SHA-256 of each.
-    Raises UsageError where a value makes no sense, and nn's errors where a network is none.
+    `network` is an `nn.Sequential` or its definition (a list of dicts), `optimizer` an `nn.SGD` or its
+    definition. `data` names a data set; `batch` is the number of samples of one step over all peers;
+    `evaluate_every` steps the test samples are measured (0: at the end of every epoch). `uses` names the
+    files with layers of one's own, with the SHA-256 of each. Raises UsageError where a value makes no
+    sense, and nn's errors where a network is none.
     """
 
     network: Any
@@ -40,7 +41,9 @@ class Job:
             object.__setattr__(self, "optimizer", self.optimizer.definition())
         _require(self.batch >= 1, f"a batch of {self.batch} samples: give 1 or more with --batch")
         _require(1 <= self.steps <= MOST_STEPS, f"{self.steps} steps: give 1 or more with --steps")
-        _require(0 <= self.seed < 1 << 32, f"the seed {self.seed}: give a number from 0 to 2^32 − 1 with --seed")
+        _require(
+            0 <= self.seed < 1 << 32, f"the seed {self.seed}: give a number from 0 to 2^32 − 1 with --seed"
+        )
         _require(self.evaluate_every >= 0, f"evaluate_every is {self.evaluate_every}: give 0 or more")
         codec.by_name(self.codec, self.block)
         nn.load_optimizer(self.optimizer)

@@ -1,9 +1,10 @@
 """How a thin peer becomes full while it computes: an exact state as of some step, and every UPDATE since.
 
-It asks one full member, its sponsor, for a snapshot, part by part, and keeps the UPDATEs that it is sent meanwhile. With the
-snapshot complete it replays them, and once it has caught up with its own 8-bit weights it goes on from the exact ones, in step
-with the full members; then it asks for a view in which it is one of them. Whatever goes wrong on the way, the sponsor's
-death or an UPDATE that never came, it begins again with a fresh snapshot of another member.
+It asks one full member, its sponsor, for a snapshot, part by part, and keeps the UPDATEs that it is sent
+meanwhile. With the snapshot complete it replays them, and once it has caught up with its own 8-bit weights
+it goes on from the exact ones, in step with the full members; then it asks for a view in which it is one of
+them. Whatever goes wrong on the way, the sponsor's death or an UPDATE that never came, it begins again with
+a fresh snapshot of another member.
 """
 
 from collections import defaultdict
@@ -62,7 +63,9 @@ class Learning:
         self._parts[state.part] = state.payload
         self._moved_at = now
         if len(self._parts) == self._part_count:
-            self._host.submit(Install(state.step, tuple(self._parts[part] for part in range(self._part_count))))
+            self._host.submit(
+                Install(state.step, tuple(self._parts[part] for part in range(self._part_count)))
+            )
             self.exact = state.step
             self._parts.clear()
             self._replay(now)
@@ -85,7 +88,9 @@ class Learning:
         while len(self.log.get(self.exact + 1, ())) == self._plan.bucket_count(self.exact + 1):
             updates = self.log.pop(self.exact + 1)
             self.exact += 1
-            self._host.submit(Replay(self.exact, tuple(updates[bucket].payload for bucket in sorted(updates))))
+            self._host.submit(
+                Replay(self.exact, tuple(updates[bucket].payload for bucket in sorted(updates)))
+            )
             self._moved_at = now
 
     def tick(self, view: View, applied: int, now: float) -> None:
@@ -93,7 +98,11 @@ class Learning:
         self._replay(now)
         if self.exact is not None and self.exact >= applied:
             self._moved_at = now
-        if (not self._sponsor and view.servers) or self._sponsor not in view.ids or now - self._moved_at > START_AGAIN_S:
+        if (
+            (not self._sponsor and view.servers)
+            or self._sponsor not in view.ids
+            or now - self._moved_at > START_AGAIN_S
+        ):
             self._begin(now)
             self._sponsor = view.servers[(self._attempt + sum(self._me.encode())) % len(view.servers)]
             self._attempt += 1
@@ -110,4 +119,6 @@ class Learning:
             step = self.exact + 1
             for bucket in range(self._plan.bucket_count(step)):
                 if bucket not in self.log.get(step, ()):
-                    self._host.send(self._plan.server(view, step, bucket), Want(view.number, step, bucket, "update"))
+                    self._host.send(
+                        self._plan.server(view, step, bucket), Want(view.number, step, bucket, "update")
+                    )

@@ -1,4 +1,6 @@
-"""How long silence may last before it is suspicious: a few seconds, adapted to what each peer's pings have been like."""
+"""How long silence may last before it is suspicious: a few seconds, adapted to what each peer's pings have
+been like.
+"""
 
 PING_INTERVAL_S = 0.25
 SILENCE_LEAST_S = 2.0
@@ -7,7 +9,9 @@ GAPS_ALLOWED = 8
 
 
 class Liveness:
-    """Remembers when each peer was heard last and how far apart its signs of life come. Knows no clock: `now` is given."""
+    """Remembers when each peer was heard last and how far apart its signs of life come. Knows no clock:
+    `now` is given.
+    """
 
     def __init__(self) -> None:
         self._heard_at: dict[str, float] = {}
@@ -26,7 +30,9 @@ class Liveness:
         """A sign of life. The remembered gap follows a longer one at once and a shorter one slowly."""
         gap = now - self._heard_at.get(peer, now)
         remembered = self._gap_s.get(peer, PING_INTERVAL_S)
-        self._gap_s[peer] = min(gap if gap > remembered else remembered + 0.05 * (gap - remembered), SILENCE_MOST_S)
+        self._gap_s[peer] = min(
+            gap if gap > remembered else remembered + 0.05 * (gap - remembered), SILENCE_MOST_S
+        )
         self._heard_at[peer] = now
 
     def limit_s(self, peer: str) -> float:

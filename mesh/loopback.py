@@ -1,8 +1,9 @@
 """Whole meshes in one process under virtual time: a network that delays, crashes and sleeps as a seed says.
 
-Messages between two processes keep their order on each of the two channels, control and bulk, as over TCP; everything else may
-happen in any order. A process may crash between any two messages that it sends; the others see their connections
-break a little later, and a probe of it is refused. A sleeping process neither answers nor refuses.
+Messages between two processes keep their order on each of the two channels, control and bulk, as over TCP;
+everything else may happen in any order. A process may crash between any two messages that it sends; the
+others see their connections break a little later, and a probe of it is refused. A sleeping process neither
+answers nor refuses.
 """
 
 import heapq
@@ -10,10 +11,11 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from mesh.events import Event
-from mesh.message import BULK, Message, Welcome, decode, encode
+from mesh.message import BULK, Hello, Message, Welcome, decode, encode
 from mesh.participant import Participant
 from mesh.tasks import Prepared, Result, Task
 from mesh.view import Member
@@ -41,12 +43,14 @@ class _Due:
     action: Callable[[], None] = field(compare=False)
 
 
-class Crashed(Exception):
+class CrashError(Exception):
     """Ends a process in the middle of what it does."""
 
 
 class Network:
-    """Virtual time, and the wires between the processes in it. Delays are uniform in [least, most] seconds."""
+    """Virtual time, and the wires between the processes in it. Delays are uniform in [least, most]
+    seconds.
+    """
 
     def __init__(self, seed: int, delay_s: tuple[float, float] = (0.001, 0.02)) -> None:
         self.now = 0.0
@@ -65,7 +69,9 @@ class Network:
     def carry(self, source: str, to: str, message: Message) -> None:
         """Deliver a message after a while, in order with the others of its channel."""
         wire = (source, to, isinstance(message, BULK))
-        arrival = max(self.now + self.random.uniform(*self._delay_s), self._last_arrival.get(wire, 0.0) + 1e-6)
+        arrival = max(
+            self.now + self.random.uniform(*self._delay_s), self._last_arrival.get(wire, 0.0) + 1e-6
+        )
         self._last_arrival[wire] = arrival
         if self.random.random() < 0.02:
             message = decode(encode(message))  # what the real wire does; now and then, for it takes time
@@ -92,7 +98,9 @@ class Network:
 class Process:
     """One simulated process: a Participant, its Host, and its compute thread in one."""
 
-    def __init__(self, network: Network, address: str, computer: Computer, emit: Callable[["Process", Event], None]) -> None:
+    def __init__(
+        self, network: Network, address: str, computer: Computer, emit: Callable[["Process", Event], None]
+    ) -> None:
         self.network = network
         self.address = address
         self.computer = computer
@@ -104,7 +112,6 @@ class Process:
         self.id = self.fresh_id()
         self._emit = emit
         self._free_at = 0.0
-        self._incarnation = 0
         self._asleep: list[Callable[[], None]] = []
         network.processes[address] = network.processes[self.id] = self
         self._tick()
@@ -118,7 +125,6 @@ class Process:
     def rename(self, me: str) -> None:
         """Be known as `me`."""
         self.id = me
-        self._incarnation += 1
         self.network.processes[me] = self
 
     def open(self, member: Member) -> None:
@@ -130,12 +136,12 @@ class Process:
     def send(self, to: str, message: Message) -> None:
         """Put a message on the wire, unless this process crashes before."""
         if self.crashed:
-            raise Crashed
+            raise CrashError
         if self.sends_until_crash is not None:
             self.sends_until_crash -= 1
             if self.sends_until_crash < 0:
                 self.crash()
-                raise Crashed
+                raise CrashError
         self.network.carry(self.id, to, message)
 
     def probe(self, member: Member) -> None:
@@ -144,8 +150,10 @@ class Process:
 
         def answer() -> None:
             process = self.network.processes[member.id]
-            gone = process.crashed or process.id != member.id
-            self._wake_with(lambda: self.participant and me == self.id and self.participant.on_probed(member.id, gone, self.now))
+            ended = process.participant is not None and process.participant.ended
+            gone = process.crashed or bool(ended) or process.id != member.id
+            if me == self.id:
+                self._give(Participant.on_probed, member.id, gone)
 
         self.network.after(0.005, answer)
 
@@ -174,17 +182,21 @@ class Process:
 
     def on_message(self, source: str, message: Message) -> None:
         """A message arrives."""
-        self._wake_with(lambda: self.participant and self.participant.on_message(source, message, self.now))
+        peer = self.participant.peer if self.participant else None
+        if not isinstance(message, Hello):
+            self._give(Participant.on_message, source, message)
+        elif peer is not None and not peer.ended:
+            self._when_awake(lambda: self.send(source, Welcome({}, {}, peer.latest)))
 
     def crash(self) -> None:
         """End at once. Every other process sees its connection break a little later."""
         self.crashed = True
         for process in dict.fromkeys(self.network.processes.values()):
-            self.network.after(self.network.random.uniform(0.001, 0.05), lambda process=process: process.on_broken(self.id))  # type: ignore[misc]  # a default binds the loop variable
+            self.network.after(self.network.random.uniform(0.001, 0.05), partial(process.on_broken, self.id))
 
     def on_broken(self, peer: str) -> None:
         """The connection to `peer` broke."""
-        self._wake_with(lambda: self.participant and self.participant.on_disconnected(peer, self.now))
+        self._give(Participant.on_disconnected, peer)
 
     def sleep(self, seconds: float) -> None:
         """Do nothing at all for a while, as a laptop with its lid closed."""
@@ -194,22 +206,24 @@ class Process:
         begin = max(self._free_at, self.now)
         self._free_at = begin + seconds
 
-        def done() -> None:
-            def report() -> None:
-                for result in work():
-                    if self.participant is not None:
-                        self.participant.on_result(result, self.now)
+        def report() -> None:
+            for result in work():
+                self._give(Participant.on_result, result)
 
-            self._wake_with(report)
-
-        self.network.after(self._free_at - self.now, done)
+        self.network.after(self._free_at - self.now, lambda: self._when_awake(report))
 
     def _tick(self) -> None:
         if not self.crashed and self.failure is None:
-            self._wake_with(lambda: self.participant and self.participant.on_tick(self.now))
+            self._give(Participant.on_tick)
             self.network.after(TICK_S, self._tick)
 
-    def _wake_with(self, action: Callable[[], object]) -> None:
+    def _give(self, method: Callable[..., None], *facts: object) -> None:
+        """Have the participant take something in."""
+        if self.participant is not None:
+            participant = self.participant
+            self._when_awake(lambda: method(participant, *facts, self.now))
+
+    def _when_awake(self, action: Callable[[], None]) -> None:
         """Do something now, or in order with everything else that came while this process slept."""
         if self.crashed or self.failure is not None:
             return
@@ -220,12 +234,12 @@ class Process:
             return
         try:
             action()
-        except Crashed:
+        except CrashError:
             self.crashed = True
-        except Exception as error:  # kept for whoever runs the simulation: one process's failure must not end the others
+        except Exception as error:  # kept for whoever runs the simulation: the other processes go on
             self.failure = error
 
     def _wake(self) -> None:
         waiting, self._asleep = self._asleep, []
         for action in waiting:
-            self._wake_with(action)
+            self._when_awake(action)

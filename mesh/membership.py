@@ -1,30 +1,36 @@
-"""Who is in the job: the state machine that leads from one view to the next. No socket, no clock; time comes in as `now`.
+"""Who is in the job: the state machine that leads from one view to the next. No socket, no clock; time
+comes in as `now`.
 
 The rules
 ---------
-*One decision a number.* The successor of view v is decided by single-decree Paxos among the full members of v. A
-proposer asks for promises (Prepare, Promise), then for acceptance of one value (Accept, Accepted); a value that a quorum
-accepted is decided and told to all (Decided). A proposer that hears of a value accepted before proposes that one.
+*One decision a number.* The successor of view v is decided by single-decree Paxos among the full members of
+v. A proposer asks for promises (Prepare, Promise), then for acceptance of one value (Accept, Accepted); a
+value that a quorum accepted is decided and told to all (Decided). A proposer that hears of a value accepted
+before proposes that one.
 
-*Quorum.* A majority of the full members of v; or exactly half of them with the first member among them; or **every full
-member that is not proved dead**. A process is proved dead when its host answers and refuses the connection: it never comes back
-under that identity. Why the third rule is safe: it needs all the living, so it meets every other quorum in a living
-peer, unless that quorum is dead to the last member. What such a quorum decided can be known to nobody but through a message
-still on its way; so a Prepare names the dead, and whoever promises hears no message of theirs again.
+*Quorum.* A majority of the full members of v; or exactly half of them with the first member among them; or
+**every full member that is not proved dead**. A process is proved dead when its host answers and refuses
+the connection: it never comes back under that identity. Why the third rule is safe: it needs all the
+living, so it meets every other quorum in a living peer, unless that quorum is dead to the last member. What
+such a quorum decided can be known to nobody but through a message still on its way; so a Prepare names the
+dead, and whoever promises hears no message of theirs again.
 
-*Freezing.* A promise also binds what its sender does in view v. For a change after a fault (`stop` 0) it takes no part in v
-any more, and says what it has applied and what it holds of the next step. For a planned change (joiners, leavers) it
-pushes nothing for step `stop` or later, and goes on until then: no work is lost. Since an UPDATE needs a push of every member,
-a step from `stop` on cannot be made in v, and so everybody will stand at `stop` − 1 when the new view begins.
-Once a value with step s is accepted, its acceptor never pushes for s or later in v, whatever it promises afterwards.
+*Freezing.* A promise also binds what its sender does in view v. For a change after a fault (`stop` 0) it
+takes no part in v any more, and says what it has applied and what it holds of the next step. For a planned
+change (joiners, leavers) it pushes nothing for step `stop` or later, and goes on until then: no work is
+lost. Since an UPDATE needs a push of every member, a step from `stop` on cannot be made in v, and so
+everybody will stand at `stop` − 1 when the new view begins. Once a value with step s is accepted, its
+acceptor never pushes for s or later in v, whatever it promises afterwards.
 
-*Where the new view begins.* A step that anybody among the promising has applied stands (an applied step needs pushes of all,
-so nobody is more than one behind). The step after it stands too if the promising together hold all its UPDATEs: `View.sources` says
-who has which. Otherwise it is dropped and done again. A step that was ever final was applied by every member, so it stands.
+*Where the new view begins.* A step that anybody among the promising has applied stands (an applied step
+needs pushes of all, so nobody is more than one behind). The step after it stands too if the promising
+together hold all its UPDATEs: `View.sources` says who has which. Otherwise it is dropped and done again. A
+step that was ever final was applied by every member, so it stands.
 
 *Who proposes.* The steward: the first full member in view order that the sender does not suspect.
 
-*No full member left.* When every full member is proved dead, the first thin member that is not goes on from its 8-bit weights.
+*No full member left.* When every full member is proved dead, the first thin member that is not goes on from
+its 8-bit weights.
 """
 
 from collections.abc import Callable, Iterable
@@ -35,7 +41,9 @@ from mesh.view import Member, View
 
 GRACE_S = 0.6  # how long a proposer with a quorum waits for the other members that it does not suspect
 RETRY_S = 0.5
-TAKEOVER_S = 0.6  # how long a thin member waits, after the last full one died, for word of a view it may have missed
+TAKEOVER_S = (
+    0.6  # how long a thin member waits, after the last full one died, for word of a view it may have missed
+)
 TAKEOVER_ROUND = 1 << 30
 
 Outgoing = list[tuple[str, Message]]
@@ -43,10 +51,12 @@ Outgoing = list[tuple[str, Message]]
 
 @dataclass(frozen=True)
 class Progress:
-    """What a peer has done: its last applied step, the buckets it holds of the next, the last step it began to compute.
+    """What a peer has done: its last applied step, the buckets it holds of the next, the last step it began
+    to compute.
 
-    A thin peer's `applied` is the step of its 8-bit weights, −1 as long as it has none. A peer is `exact` when it holds the exact state, and `settled` when it works in the latest view that it knows of, and not still
-    in the one before.
+    A thin peer's `applied` is the step of its 8-bit weights, −1 as long as it has none. A peer is `exact`
+    when it holds the exact state, and `settled` when it works in the latest view that it knows of, and not
+    still in the one before; `members` are those of the view that it works in.
     """
 
     applied: int
@@ -54,6 +64,7 @@ class Progress:
     begun: int
     exact: bool
     settled: bool
+    members: tuple[str, ...]
 
 
 @dataclass
@@ -67,10 +78,17 @@ class _Proposal:
 
 
 class Membership:
-    """One peer's part in choosing views. Every method that may have something to say returns (to, message) pairs."""
+    """One peer's part in choosing views. Every method that may have something to say returns (to,
+    message) pairs.
+    """
 
     def __init__(
-        self, me: str, view: View, progress: Callable[[], Progress], bucket_count: Callable[[int], int], most_members: int
+        self,
+        me: str,
+        view: View,
+        progress: Callable[[], Progress],
+        bucket_count: Callable[[int], int],
+        most_members: int,
     ) -> None:
         self.me = me
         self.view = view  # the latest decided one; the peer may still be working in the one before
@@ -136,11 +154,12 @@ class Membership:
 
     def suspect(self, peer: str, dead: bool) -> None:
         """This peer cannot reach `peer`; `dead` where that is proved."""
-        if peer == self.me or peer not in self.view.ids:
+        if peer == self.me:
             return
-        self.suspects.add(peer)
         if dead:
             self.dead.add(peer)
+        if peer in self._needed():
+            self.suspects.add(peer)
 
     def hears(self, peer: str, view: int) -> Outgoing:
         """A sign of life of `peer`, which knows `view`; an older one than ours is answered with ours."""
@@ -171,7 +190,7 @@ class Membership:
             self._stopped_since = now
         if self.steward != self.me:
             return []
-        fault = bool(self.suspects & set(self.view.ids)) or self._stalled(now)
+        fault = bool(self.suspects & self._needed()) or self._stalled(now)
         proposal = self._proposal
         if proposal and not (fault and proposal.stop) and now < self._retry_at:
             return self._choose(now)
@@ -182,10 +201,16 @@ class Membership:
         return []
 
     def _all_settled(self) -> bool:
-        """Whether every member knows the latest view, so that nobody can miss one between two planned changes."""
+        """Whether every member knows the latest view, so that nobody can miss one between two
+        planned changes.
+        """
         others = set(self.view.ids) - {self.me}
         known = all(self._views_seen.get(peer, 0) >= self.view.number for peer in others)
         return known and self._progress().settled
+
+    def _needed(self) -> set[str]:
+        """The members of the latest view, and of the one before as long as work goes on in that."""
+        return {*self.view.ids, *self._progress().members}
 
     def _stalled(self, now: float) -> bool:
         """Whether a promise binds this peer although nobody brings the change to an end."""
@@ -219,7 +244,9 @@ class Membership:
             if member.id in thin and (member.id == self.me or member.id not in self.suspects)
         )
         number = self._highest_view_seen + 1
-        return self._decide(View(number, self._progress().applied + 1, members, (), False, (TAKEOVER_ROUND, self.me)))
+        return self._decide(
+            View(number, self._progress().applied + 1, members, (), False, (TAKEOVER_ROUND, self.me))
+        )
 
     # ---- messages ----
 
@@ -255,10 +282,15 @@ class Membership:
             return [(source, Reject(self.view.number, self._promised, progress.begun))]
         self._promised = message.ballot
         self.dead.update(peer for peer in message.dead if peer != self.me)
-        self.suspects.update(self.dead & set(self.view.ids))
+        self.suspects.update(self.dead & self._needed())
         self._stop = message.stop if self._accepted is None else min(message.stop, self._accepted.step)
         promise = Promise(
-            self.view.number, message.ballot, self._accepted_ballot, self._accepted, progress.applied, progress.held
+            self.view.number,
+            message.ballot,
+            self._accepted_ballot,
+            self._accepted,
+            progress.applied,
+            progress.held,
         )
         return [(source, promise)]
 
@@ -282,7 +314,9 @@ class Membership:
         if accepted:
             proposal.value = max(accepted, key=lambda promise: promise.accepted_ballot).accepted
         elif proposal.stop:
-            proposal.value = View(self.view.number + 1, proposal.stop, self._wished(), (), True, proposal.ballot)
+            proposal.value = View(
+                self.view.number + 1, proposal.stop, self._wished(), (), True, proposal.ballot
+            )
         else:
             proposal.value = self._survivors(proposal)
         assert proposal.value is not None
@@ -290,7 +324,9 @@ class Membership:
 
     def _wished(self) -> tuple[Member, ...]:
         """The members with all wishes to come, to rise and to go granted, as far as the batch goes round."""
-        kept = [self.ready.get(member.id, member) for member in self.view.members if member.id not in self.leaving]
+        kept = [
+            self.ready.get(member.id, member) for member in self.view.members if member.id not in self.leaving
+        ]
         known = set(self.view.ids) | self.leaving
         kept += [member for peer, member in self.ready.items() if peer not in known]
         kept = kept[: self._most_members]
@@ -357,7 +393,7 @@ class Membership:
         present = set(view.ids)
         gone = set(self.view.ids) - present
         self.view = view
-        self.suspects &= present
+        self.suspects = (self.suspects | self.dead) & self._needed()
         self.leaving &= present
         kept = self.ready if view.planned else {}  # after a fault, who still wants in says so again
         self.ready = {p: member for p, member in kept.items() if view.member(p) != member and p not in gone}

@@ -1,9 +1,10 @@
 """Every message between peers: frozen dataclasses, and their form on the wire.
 
-A message is one msgpack array `[version, name, field, field, …]` in its first frame. A message with a `payload` carries
-it in a second frame, so that megabytes of codes are never copied into a header. Nothing in a frame is trusted: the
-version, the name, the number and the type of every field and the sizes are checked before a message object exists, and a
-frame that fails raises ProtocolError. No value on the wire names code.
+A message is one msgpack array `[version, name, field, field, …]` in its first frame. A message with a
+`payload` carries it in a second frame, so that megabytes of codes are never copied into a header. Nothing
+in a frame is trusted: the version, the name, the number and the type of every field and the sizes are
+checked before a message object exists, and a frame that fails raises ProtocolError. No value on the wire
+names code.
 """
 
 import types
@@ -97,7 +98,9 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Promise me `ballot` for the successor of `view`, and push nothing for step `stop` or later in it (0: nothing at all)."""
+    """Promise me `ballot` for the successor of `view`, and push nothing for step `stop` or later in it
+    (0: nothing at all).
+    """
 
     view: int
     ballot: Ballot
@@ -107,7 +110,9 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Promise:
-    """Promised; with what the sender accepted before, its last applied step, and the buckets of the next that it holds."""
+    """Promised; with what the sender accepted before, its last applied step, and the buckets of the
+    next that it holds.
+    """
 
     view: int
     ballot: Ballot
@@ -119,7 +124,9 @@ class Promise:
 
 @dataclass(frozen=True)
 class Reject:
-    """Not promised or not accepted: the sender has promised `ballot`, or is past the step, working on `step`."""
+    """Not promised or not accepted: the sender has promised `ballot`, or is past the step, working on
+    `step`.
+    """
 
     view: int
     ballot: Ballot
@@ -216,7 +223,9 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class StateWant:
-    """Part `part` of an exact state, please; `step` −1 asks for a fresh one, otherwise for one begun before."""
+    """Part `part` of an exact state, please; `step` −1 asks for a fresh one, otherwise for one begun
+    before.
+    """
 
     step: int
     part: int
@@ -224,7 +233,9 @@ class StateWant:
 
 @dataclass(frozen=True)
 class State:
-    """Part `part` of `parts` of the exact state after `step`: a slice of weights and optimizer state, as float32 bytes."""
+    """Part `part` of `parts` of the exact state after `step`: a slice of weights and optimizer state,
+    as float32 bytes.
+    """
 
     step: int
     part: int
@@ -263,8 +274,11 @@ class Status:
 
 
 Message = (
-    Hello | Welcome | Refused | Ready | Leave | Bye | Ping | Suspect | Prepare | Promise | Reject | Accept | Accepted
-    | Decided | Push | Update | Weights | Want | Evaluated | StateWant | State | ChunkWant | Chunk | StatusWant | Status
+    Hello | Welcome | Refused | Ready | Leave | Bye
+    | Ping | Suspect | Prepare | Promise | Reject | Accept | Accepted | Decided
+    | Push | Update | Weights | Want | Evaluated
+    | StateWant | State | ChunkWant | Chunk
+    | StatusWant | Status
 )  # fmt: skip
 
 TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Message)}
@@ -274,7 +288,7 @@ BULK = (Push, Update, Weights, State, Chunk)
 def encode(message: Message) -> list[Payload]:
     """The frames of a message: its header, and its payload if it has one."""
     kind = type(message)
-    names, has_payload = _layout(kind)
+    names, has_payload = _LAYOUTS[kind]
     frames: list[Payload] = [
         msgpack.packb([VERSION, kind.__name__, *(_unstructure(getattr(message, name)) for name in names)])
     ]
@@ -294,7 +308,9 @@ def decode(frames: list[Payload]) -> Message:
     if not isinstance(header, list) or len(header) < 2 or not isinstance(header[1], str):
         raise ProtocolError("a message was refused: its header is not [version, name, fields…]")
     if header[0] != VERSION:
-        raise ProtocolError(f"a peer speaks protocol version {header[0]!r}, this one {VERSION}: install the same mesh on both")
+        raise ProtocolError(
+            f"a peer speaks protocol version {header[0]!r}, this one {VERSION}: install the same mesh on both"
+        )
     kind = TYPES.get(header[1])
     if kind is None:
         raise ProtocolError(f"a message was refused: unknown name {header[1][:40]!r}")
@@ -302,7 +318,7 @@ def decode(frames: list[Payload]) -> Message:
 
 
 def _build(kind: type[Any], values: list[Any], payloads: list[Payload]) -> Any:
-    names, has_payload = _layout(kind)
+    names, has_payload = _LAYOUTS[kind]
     if len(payloads) != int(has_payload) or len(values) != len(names):
         raise ProtocolError(f"a {kind.__name__} message was refused: wrong number of fields or frames")
     if payloads and len(payloads[0]) > PAYLOAD_BYTES_MOST:
@@ -310,12 +326,14 @@ def _build(kind: type[Any], values: list[Any], payloads: list[Payload]) -> Any:
     return _structure(kind, values + payloads)
 
 
-@cache
 def _layout(kind: type[Any]) -> tuple[tuple[str, ...], bool]:
     """The names of the fields that stand in the header, and whether a payload follows."""
     hints = typing.get_type_hints(kind)
     names = tuple(field.name for field in fields(kind) if hints[field.name] != Payload)
     return names, len(names) < len(fields(kind))
+
+
+_LAYOUTS = {kind: _layout(kind) for kind in TYPES.values()}
 
 
 def _unstructure(value: Any) -> Any:

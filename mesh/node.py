@@ -1,7 +1,8 @@
 """A peer as a process: the event loop that joins the protocol, the network, the compute thread and the data.
 
-The loop waits for messages, results and the passing of time, gives them to the Participant, which decides, and carries out
-what it decides. It never computes, so a ping is answered at once in the middle of a step that takes a minute.
+The loop waits for messages, results and the passing of time, gives them to the Participant, which decides,
+and carries out what it decides. It never computes, so a ping is answered at once in the middle of a step
+that takes a minute.
 """
 
 import socket
@@ -45,7 +46,14 @@ class Node:
     """One peer of one job, from `start` or `join` to the end of `run`."""
 
     def __init__(
-        self, contact: str | None, port: int, device: str | None, thin: bool, insecure: bool, run: Path | None, uses: tuple[Path, ...]
+        self,
+        contact: str | None,
+        port: int,
+        device: str | None,
+        thin: bool,
+        insecure: bool,
+        run: Path | None,
+        uses: tuple[Path, ...],
     ) -> None:
         self._uses = load_uses(uses)
         self._device = device
@@ -79,9 +87,11 @@ class Node:
         run: Path | None = None,
         uses: tuple[Path, ...] = (),
     ) -> "Node":
-        """The first peer of `job`, listening on `port` (0: any free one), on this machine only unless `insecure`.
+        """The first peer of `job`, listening on `port` (0: any free one), on this machine only unless
+        `insecure`.
 
-        Raises nn.DataError without the data, tensor's DeviceError without the device, UsageError where the port is taken.
+        Raises nn.DataError without the data, tensor's DeviceError without the device, UsageError where the
+        port is taken.
         """
         store = Store.of(nn.data.load(job.data))
         node = cls(None, port, device, False, insecure, run, uses)
@@ -118,13 +128,17 @@ class Node:
         return self._compute.worker.network
 
     def leave(self) -> None:
-        """End `run` within a second, without a step lost; safe from a signal handler and from other threads."""
+        """End `run` within a second, without a step lost; safe from a signal handler and from other
+        threads.
+        """
         self._leaving = True
 
     # ---- the event loop ----
 
     def run(self, on_event: Callable[[Event], None], on_tick: Callable[[], None] | None = None) -> None:
-        """Take part until the job is finished or this peer has left; `on_tick` is called about ten times a second."""
+        """Take part until the job is finished or this peer has left; `on_tick` is called about ten
+        times a second.
+        """
         self._on_event = on_event
         try:
             self._loop(on_tick or (lambda: None))
@@ -136,7 +150,16 @@ class Node:
         addresses = (f"{self.host}:{self.port}",)
         self.emit(events.Listening(addresses, self.port, self._device_name, self._me))
         if self._contact is not None:
-            me = Member(self._me, self.host, self.port, self._transport.bulk_port, self._device_name, 1.0, False, not self._thin)
+            me = Member(
+                self._me,
+                self.host,
+                self.port,
+                self._transport.bulk_port,
+                self._device_name,
+                1.0,
+                False,
+                not self._thin,
+            )
             self._transport.connect_to(self._contact)
             self._participant = Participant(me, (self._contact,), self, _now(), JOIN_PATIENCE_S)
         next_tick = _now()
@@ -144,7 +167,7 @@ class Node:
             for source, message in self._transport.poll(max(next_tick - _now(), 0.0)):
                 self._receive(source, message)
             for peer, refused in self._transport.probed():
-                self._with(lambda p, now, peer=peer, refused=refused: p.on_probed(peer, refused, now))
+                self._give(Participant.on_probed, peer, refused)
             self._take_results()
             if _now() >= next_tick:
                 next_tick = _now() + TICK_S
@@ -152,16 +175,17 @@ class Node:
                 on_tick()
         self._wind_up()
 
-    def _with(self, action: Callable[[Participant, float], None]) -> None:
+    def _give(self, method: Callable[..., None], *facts: object) -> None:
+        """Have the participant take something in."""
         if self._participant is not None and self._participant.ended is None:
-            action(self._participant, _now())
+            method(self._participant, *facts, _now())
             if self._compute.worker is not None and self._participant.peer is not None:
                 self._compute.worker.view = self._participant.peer.view.number
 
     def _receive(self, source: str, message: Message | ProtocolError | None) -> None:
         match message:
             case None:
-                self._with(lambda p, now: p.on_disconnected(source, now))
+                self._give(Participant.on_disconnected, source)
             case ProtocolError():
                 self._refuse_foreign(source, message)
             case Hello():
@@ -173,10 +197,12 @@ class Node:
             case Chunk(digest, payload):
                 self._take_chunk(digest, payload)
             case _:
-                self._with(lambda p, now: p.on_message(source, message, now))
+                self._give(Participant.on_message, source, message)
 
     def _refuse_foreign(self, source: str, error: ProtocolError) -> None:
-        """A joiner hears why it is not understood; from anyone else such a message is reported and dropped."""
+        """A joiner hears why it is not understood; from anyone else such a message is reported and
+        dropped.
+        """
         if self._contact is not None and self._participant is not None and self._participant.peer is None:
             raise error
         self._transport.send(source, Refused(str(error)))
@@ -190,17 +216,17 @@ class Node:
                     continue
             if isinstance(result, Failed) and self._participant is None:
                 raise JobFailedError(result.reason, result.exit_code)
-            self._with(lambda p, now, result=result: p.on_result(result, now))
+            self._give(Participant.on_result, result)
 
     def _tick(self) -> None:
         if self._leaving and self._participant is None:
             raise JobFailedError("ended before the job had begun")
         if self._leaving:
-            self._with(lambda p, now: p.leave(now))
+            self._give(Participant.leave)
         if self._store is not None and self._participant is not None:
             self._participant.has_data = self._store.complete
             self._fetch_chunks()
-        self._with(lambda p, now: p.on_tick(now))
+        self._give(Participant.on_tick)
 
     def _wind_up(self) -> None:
         """Let the compute thread finish the last evaluation and the last save."""
@@ -218,7 +244,14 @@ class Node:
 
     def _found(self, prepared: Prepared) -> None:
         me = Member(
-            self._me, self.host, self.port, self._transport.bulk_port, prepared.device, prepared.speed, full=True, learns=False
+            self._me,
+            self.host,
+            self.port,
+            self._transport.bulk_port,
+            prepared.device,
+            prepared.speed,
+            full=True,
+            learns=False,
         )
         save_every = prepared.plan.evaluate_every if self._run_folder else 0
         self._participant = Participant.founder(me, prepared.plan, self, _now(), save_every)
@@ -228,15 +261,18 @@ class Node:
         participant, job, store = self._participant, self._job, self._store
         peer = participant.peer if participant else None
         if hello.version != SOFTWARE:
-            self._transport.send(source, Refused(f"this mesh speaks {SOFTWARE}, yours {hello.version}: install the same version"))
+            self._transport.send(
+                source,
+                Refused(f"this mesh speaks {SOFTWARE}, yours {hello.version}: install the same version"),
+            )
         elif peer is None or job is None or store is None or peer.ended:
             return  # not a member itself, at present: the other asks again
         elif len(peer.latest.members) >= job.batch:
             self._transport.send(
                 source,
                 Refused(
-                    f"a batch of {job.batch} samples cannot be shared by {len(peer.latest.members) + 1} peers: "
-                    "start the job with a larger --batch"
+                    f"a batch of {job.batch} samples cannot be shared by {len(peer.latest.members) + 1} "
+                    "peers: start the job with a larger --batch"
                 ),
             )
         else:
@@ -258,7 +294,9 @@ class Node:
         assert job is not None
         assert store is not None
         if job.batch > store.manifest.samples:
-            raise UsageError(f"a batch of {job.batch} is more than the {store.manifest.samples} samples of {job.data}")
+            raise UsageError(
+                f"a batch of {job.batch} is more than the {store.manifest.samples} samples of {job.data}"
+            )
         self._compute.prepare(lambda: Worker(job, store, self._device, self._run_folder))
 
     # ---- data ----
@@ -269,7 +307,9 @@ class Node:
         if store is None or participant is None or store.complete:
             return
         now = _now()
-        self._asked_chunks = {digest: at for digest, at in self._asked_chunks.items() if now - at < CHUNK_PATIENCE_S}
+        self._asked_chunks = {
+            digest: at for digest, at in self._asked_chunks.items() if now - at < CHUNK_PATIENCE_S
+        }
         sources = [member.id for member in self._known_members() if member.id != self._me]
         for digest in store.wanted if sources else ():
             if len(self._asked_chunks) >= CHUNK_WINDOW:
@@ -384,7 +424,9 @@ class Node:
 
 
 def status(host: str, port: int = DEFAULT_PORT, timeout_s: float = 3.0) -> dict[str, Any]:
-    """What the peer at `host`:`port` knows of its job, as the dict of a Snapshot. UnreachableError if nobody answers."""
+    """What the peer at `host`:`port` knows of its job, as the dict of a Snapshot. UnreachableError if
+    nobody answers.
+    """
     transport = Transport(LOOPBACK, 0, uuid.uuid4().hex[:12])
     address = f"{_resolve(host)}:{port}"
     try:
@@ -399,7 +441,9 @@ def status(host: str, port: int = DEFAULT_PORT, timeout_s: float = 3.0) -> dict[
                     raise RefusedError(str(getattr(message, "reason", message)))
     finally:
         transport.close()
-    raise UnreachableError(f"no peer answers at {host}:{port}: is `mesh start` running there, and is the port right?")
+    raise UnreachableError(
+        f"no peer answers at {host}:{port}: is `mesh start` running there, and is the port right?"
+    )
 
 
 def _now() -> float:
@@ -411,11 +455,15 @@ def _resolve(host: str) -> str:
     try:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except OSError as error:
-        raise UnreachableError(f"the host {host!r} is not known ({error.strerror}): check the name, or give its address") from error
+        raise UnreachableError(
+            f"the host {host!r} is not known ({error.strerror}): check the name, or give its address"
+        ) from error
 
 
 def _address_towards(contact: str | None) -> str:
-    """This machine's address on the way to `contact` or, without one, to the world; nothing is sent to find it."""
+    """This machine's address on the way to `contact` or, without one, to the world; nothing is sent to
+    find it.
+    """
     target = contact.rsplit(":", 1)[0] if contact else "192.0.2.1"  # TEST-NET-1: routed like any other
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -431,6 +479,11 @@ def _compare_uses(wanted: tuple[tuple[str, str], ...], loaded: tuple[tuple[str, 
     have = dict(loaded)
     for name, digest in wanted:
         if have.get(name) is None:
-            raise RefusedError(f"the job needs the layers of {name}: get that file from whoever started it, then --use {name}")
+            raise RefusedError(
+                f"the job needs the layers of {name}: get that file from whoever started it, "
+                f"then --use {name}"
+            )
         if have[name] != digest:
-            raise RefusedError(f"your {name} differs from the job's (SHA-256 {have[name][:12]}…, there {digest[:12]}…)")
+            raise RefusedError(
+                f"your {name} differs from the job's (SHA-256 {have[name][:12]}…, there {digest[:12]}…)"
+            )

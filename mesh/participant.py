@@ -1,4 +1,6 @@
-"""A process's way through a job: it asks to be let in, is a member, and asks again under a new identity if it was voted out."""
+"""A process's way through a job: it asks to be let in, is a member, and asks again under a new identity if
+it was voted out.
+"""
 
 from dataclasses import replace
 
@@ -23,7 +25,9 @@ class Participant:
     addresses `host:port` or ids of opened peers to ask; `patience_s` is how long nobody may answer.
     """
 
-    def __init__(self, me: Member, contacts: tuple[str, ...], host: Host, now: float, patience_s: float) -> None:
+    def __init__(
+        self, me: Member, contacts: tuple[str, ...], host: Host, now: float, patience_s: float
+    ) -> None:
         self.peer: Peer | None = None
         self.ended: str | None = None
         self.welcome: Welcome | None = None
@@ -164,7 +168,9 @@ class Participant:
             self.ended = why
             return
         others = [member for member in view.members if member.id != self._me.id]
-        self._host.emit(events.Note("voted out while this machine was away: joining again" if why == "excluded" else why))
+        self._host.emit(
+            events.Note("voted out while this machine was away: joining again" if why == "excluded" else why)
+        )
         stays_thin = why == "diverged" or not (self._me.learns or self._me.full)
         self._me = replace(self._me, id=self._host.fresh_id(), full=False, learns=not stays_thin)
         self._host.rename(self._me.id)

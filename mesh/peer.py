@@ -1,14 +1,15 @@
-"""One peer as a member of a job: every decision of the protocol, in one state machine without socket, clock or thread.
+"""One peer as a member of a job: every decision of the protocol, in one state machine without socket, clock
+or thread.
 
-Messages, results of the compute thread, the passing of time and broken connections come in through the four `on_…` methods;
-what follows from them goes out through the Host. A step, from top to bottom:
+Messages, results of the compute thread, the passing of time and broken connections come in through the four
+`on_…` methods; what follows from them goes out through the Host. A step, from top to bottom:
 
     _begin        the view's schedule says which samples are ours: a Gradient for the compute thread
     BucketReady   a bucket of it is encoded: PUSH to that bucket's server of this step
     Push          the server has all pushes of a bucket: a Merge for the compute thread
     Merged        UPDATE, the same bytes for every full peer and learner
-    Update        all buckets of the step are there: an Apply for the compute thread; the first one makes the step before final
-    ShadowReady   only with thin peers in the view: WEIGHTS for them
+    Update        all buckets of the step are there: an Apply for the compute thread; the first one makes
+    the step before final ShadowReady   only with thin peers in the view: WEIGHTS for them
 """
 
 from collections import Counter
@@ -23,14 +24,47 @@ from mesh.learning import Learning
 from mesh.liveness import PING_INTERVAL_S, Liveness
 from mesh.membership import TAKEOVER_ROUND, Membership, Outgoing, Progress
 from mesh.message import (
-    Accept, Accepted, Bye, Decided, Evaluated, Leave, Message, Ping, Prepare, Promise, Push, Ready, Reject, State, StateWant,
-    Suspect, Update, Want, Weights,
+    Accept,
+    Accepted,
+    Bye,
+    Decided,
+    Evaluated,
+    Leave,
+    Message,
+    Ping,
+    Prepare,
+    Promise,
+    Push,
+    Ready,
+    Reject,
+    State,
+    StateWant,
+    Suspect,
+    Update,
+    Want,
+    Weights,
 )  # fmt: skip
 from mesh.plan import Plan
 from mesh.sponsor import Sponsor
 from mesh.tasks import (
-    Applied, Apply, BucketReady, Evaluate, Failed, Follow, Gradient, GradientDone, Measured, Merge, Merged, Promote, Result,
-    Save, Saved, Shadow, ShadowReady, Snapshot, SnapshotReady,
+    Applied,
+    Apply,
+    BucketReady,
+    Evaluate,
+    Failed,
+    Follow,
+    Gradient,
+    GradientDone,
+    Measured,
+    Merge,
+    Merged,
+    Promote,
+    Result,
+    Save,
+    Saved,
+    Shadow,
+    ShadowReady,
+    SnapshotReady,
 )  # fmt: skip
 from mesh.view import Member, View
 
@@ -46,7 +80,9 @@ SPEED_INTERVAL_S = 10.0
 class Peer:
     """A member of `view`, the first of which it knows; `now` is any clock that goes on."""
 
-    def __init__(self, me: Member, plan: Plan, view: View, host: Host, now: float, save_every: int = 0) -> None:
+    def __init__(
+        self, me: Member, plan: Plan, view: View, host: Host, now: float, save_every: int = 0
+    ) -> None:
         self.me = me
         self.plan = plan
         self.ended: str | None = None  # "finished", "left", "excluded" or "diverged"
@@ -92,7 +128,7 @@ class Peer:
         """The connection to `peer` broke: suspicious at once."""
         if self.ended:
             return
-        member = self._membership.view.member(peer)
+        member = self._member(peer)
         if member is not None:
             self._why.setdefault(peer, "its connection broke")
             self._suspect(peer, dead=False)
@@ -117,7 +153,9 @@ class Peer:
         if now - self._pinged_at >= PING_INTERVAL_S:
             self._pinged_at = now
             speed = self.speeds.get(self.me.id, 0.0)
-            self._tell(self._others(), Ping(self._membership.view.number, self.applied, self.finals.step, speed))
+            self._tell(
+                self._others(), Ping(self._membership.view.number, self.applied, self.finals.step, speed)
+            )
             self._pursue_suspicions()
         self._share_speeds(now)
         self._post(self._membership.tick(now))
@@ -132,7 +170,9 @@ class Peer:
         self._drain(now)
 
     def leave(self, now: float) -> None:
-        """Go: at the next step boundary if that is near, otherwise in the middle of a step, which the others then redo."""
+        """Go: at the next step boundary if that is near, otherwise in the middle of a step, which
+        the others then redo.
+        """
         if self._leaving_since is None and not self.ended:
             self._leaving_since = now
             if self._others():
@@ -168,7 +208,7 @@ class Peer:
                 self._post(self._membership.receive(source, message, now))
                 self._notice_decision()
             case Suspect(view, peer, _) if view == self._membership.view.number:
-                member = self._membership.view.member(peer)
+                member = self._member(peer)
                 if member is not None and peer != self.me.id:
                     self._host.probe(member)
             case Ready(member):
@@ -224,8 +264,8 @@ class Peer:
         step = self.applied + 1
         settled = self.view.number == self.latest.number
         if not self._exact:
-            return Progress(self._shadow_step, (), self._begun, False, settled)
-        return Progress(self.applied, self._exchange.held(step), self._begun, self._exact, settled)
+            return Progress(self._shadow_step, (), self._begun, False, settled, self.view.ids)
+        return Progress(self.applied, self._exchange.held(step), self._begun, True, settled, self.view.ids)
 
     def _advance(self, now: float) -> bool:
         """Do the next thing that is possible; whether there was one."""
@@ -238,7 +278,9 @@ class Peer:
         if len(held.get(step, ())) == self.plan.bucket_count(step) and not self.plan.is_closing(step):
             self._apply(step, now)
             return True
-        ready = self.applied >= self.view.step - 1 and (self.applied in self.finals.digests or not self.plan.is_closing(step))
+        ready = self.applied >= self.view.step - 1 and (
+            self.applied in self.finals.digests or not self.plan.is_closing(step)
+        )
         if ready and self._begun < step and self._membership.may_push(step):
             self._begin(step)
             return True
@@ -247,14 +289,20 @@ class Peer:
     def _begin(self, step: int) -> None:
         self._begun = step
         if self.plan.is_closing(step):
-            self._push(BucketReady(self.view.number, step, 0, 0, 0.0, self.finals.digests.get(self.applied, 0), b""))
+            self._push(
+                BucketReady(self.view.number, step, 0, 0, 0.0, self.finals.digests.get(self.applied, 0), b"")
+            )
         else:
-            self._host.submit(Gradient(self.view.number, step, self.plan.samples_of(step, self.view, self.me.id)))
+            self._host.submit(
+                Gradient(self.view.number, step, self.plan.samples_of(step, self.view, self.me.id))
+            )
 
     def _push(self, ready: BucketReady) -> None:
         if ready.view != self.view.number or not self._membership.may_push(ready.step):
             return
-        push = Push(ready.view, ready.step, ready.bucket, ready.samples, ready.loss, ready.digest, ready.payload)
+        push = Push(
+            ready.view, ready.step, ready.bucket, ready.samples, ready.loss, ready.digest, ready.payload
+        )
         self._exchange.own_pushes[ready.step, ready.bucket] = push
         self._send(self.plan.server(self.view, ready.step, ready.bucket), push)
 
@@ -271,10 +319,14 @@ class Peer:
             self._host.submit(Merge(self.view.number, step, bucket, pushes))
 
     def _header(self, pushes: tuple[Push, ...]) -> tuple[int, float, int]:
-        """Samples, mean loss and the digest that most full members have, the earlier one of two with as many."""
+        """Samples, mean loss and the digest that most full members have, the earlier one of two
+        with as many.
+        """
         samples = sum(push.samples for push in pushes)
         votes = Counter(
-            push.digest for push, member in zip(pushes, self.view.members, strict=True) if member.full and push.digest
+            push.digest
+            for push, member in zip(pushes, self.view.members, strict=True)
+            if member.full and push.digest
         )
         digest = max(votes, key=votes.__getitem__, default=0)
         return samples, sum(push.loss for push in pushes) / max(samples, 1), digest
@@ -284,7 +336,9 @@ class Peer:
             return
         samples, loss, digest = self._headers.pop((merged.step, merged.bucket))
         update = Update(merged.view, merged.step, merged.bucket, samples, loss, digest, merged.payload)
-        receivers = self.view.ids if self.plan.is_closing(merged.step) else (*self.view.servers, *self.view.learners)
+        receivers = (
+            self.view.ids if self.plan.is_closing(merged.step) else (*self.view.servers, *self.view.learners)
+        )
         self.finals.serves(merged.step)
         self._tell(receivers, update)
 
@@ -297,7 +351,11 @@ class Peer:
         if update.step > self.applied and self._exact:
             own = self.finals.digests.get(update.step - 1, 0)
             if own and update.digest and own != update.digest:
-                self._host.emit(events.Note("this device's arithmetic differs from the others': joining again as a thin peer"))
+                self._host.emit(
+                    events.Note(
+                        "this device's arithmetic differs from the others': joining again as a thin peer"
+                    )
+                )
                 self._go("diverged")
                 return
             self._exchange.updates[update.step].setdefault(update.bucket, update)
@@ -327,12 +385,16 @@ class Peer:
     def _shadow(self, step: int) -> None:
         if self.view.thin:
             served = tuple(
-                bucket for bucket in range(len(self.plan.buckets)) if self.plan.server(self.view, step, bucket) == self.me.id
+                bucket
+                for bucket in range(len(self.plan.buckets))
+                if self.plan.server(self.view, step, bucket) == self.me.id
             )
             self._host.submit(Shadow(self.view.number, step, step == self.view.step - 1, served))
 
     def _finalise(self, step: int, now: float) -> None:
-        """An UPDATE of the step after it was seen, so every full member has applied `step`, and all those before."""
+        """An UPDATE of the step after it was seen, so every full member has applied `step`, and all
+        those before.
+        """
         self._tell_measured(self.finals.advance(step, self.view, self._exact, now))
 
     def _tell_measured(self, measured: list[events.Evaluated]) -> None:
@@ -354,7 +416,7 @@ class Peer:
                 self._update(result)
             case Applied(step, digest):
                 self.finals.digests[step] = digest
-            case ShadowReady(view=view, step=step, bucket=bucket) if view == self.view.number:
+            case ShadowReady(view=view) if view == self.view.number:
                 self._send_weights(result)
             case SnapshotReady():
                 self._sponsor.ready(result)
@@ -385,7 +447,9 @@ class Peer:
                 self._host.open(member)
 
     def _may_enter(self, view: View) -> bool:
-        """A view after a fault begins at once; a planned one when this peer's part in the present one is done."""
+        """A view after a fault begins at once; a planned one when this peer's part in the present
+        one is done.
+        """
         if not view.planned:
             return True
         if self._exact:
@@ -393,7 +457,9 @@ class Peer:
         return self._begun >= view.step - 1 and self._pushed_all(view.step - 1)
 
     def _pushed_all(self, step: int) -> bool:
-        return all((step, bucket) in self._exchange.own_pushes for bucket in range(self.plan.bucket_count(step)))
+        return all(
+            (step, bucket) in self._exchange.own_pushes for bucket in range(self.plan.bucket_count(step))
+        )
 
     def _set_view(self, old: View, view: View, now: float) -> None:
         """Work in `view` from here on."""
@@ -436,7 +502,9 @@ class Peer:
             self.applied = view.step - 1
             self._exact = True
             self._host.submit(Promote(self.applied, orphan=True))
-            self._host.emit(events.Note("no full peer is left: going on from 8-bit weights with a fresh optimizer state"))
+            self._host.emit(
+                events.Note("no full peer is left: going on from 8-bit weights with a fresh optimizer state")
+            )
         if mine.full or self._exact or not mine.learns:
             self._learning = None
         else:
@@ -452,7 +520,9 @@ class Peer:
             self._exchange.updates.update(learning.log)
 
     def _report_view(self, old: View, view: View) -> None:
-        facts = tuple({"id": m.id, "device": m.device, "speed": m.speed, "full": m.full} for m in view.members)
+        facts = tuple(
+            {"id": m.id, "device": m.device, "speed": m.speed, "full": m.full} for m in view.members
+        )
         for member in view.members:
             before = old.member(member.id)
             if before is None or before.full != member.full:
@@ -463,16 +533,22 @@ class Peer:
                 self._host.emit(events.Left(peer) if why == "left" else events.Lost(peer, why))
         self._host.emit(events.ViewBegun(view.number, view.step, facts))
 
+    def _member(self, peer: str) -> Member | None:
+        """A member of the latest view or of the one that this peer still works in."""
+        return self._membership.view.member(peer) or self.view.member(peer)
+
     def _suspect(self, peer: str, dead: bool) -> None:
         self._membership.suspect(peer, dead)
 
     def _pursue_suspicions(self) -> None:
-        """Tell the steward whom this peer cannot reach, and find out who is dead: a dying process may answer once more."""
+        """Tell the steward whom this peer cannot reach, and find out who is dead: a dying process
+        may answer once more.
+        """
         view, steward = self._membership.view, self._membership.steward
         for peer in sorted(self._membership.suspects):
             if steward and steward != self.me.id:
                 self._send(steward, Suspect(view.number, peer, peer in self._membership.dead))
-            member = view.member(peer)
+            member = self._member(peer)
             if member is not None and peer not in self._membership.dead:
                 self._host.probe(member)
 
@@ -481,7 +557,7 @@ class Peer:
         if finished and self.applied == self.plan.steps:
             self._finalise(self.plan.steps, now)
             self._go("finished")
-        elif source in self._membership.view.ids:
+        else:
             self._suspect(source, dead=True)
 
     def _go(self, why: str) -> None:
@@ -512,17 +588,23 @@ class Peer:
             self._tell(self.view.servers, Ready(replace(self.me, full=True, speed=speed)))
 
     def _ask_again(self, now: float) -> None:
-        """Messages are lost when a connection breaks and comes back: ask for what has been missing for too long."""
+        """Messages are lost when a connection breaks and comes back: ask for what has been missing
+        for too long.
+        """
         catching_up = self._exact and self.applied < self.view.step - 1
         if catching_up and now - self._moved_at > LOST_S:
             self._go("excluded")
             return
         patience = READY_INTERVAL_S if catching_up else STUCK_S
-        if now - max(self._moved_at, self._asked_at) < (0 if catching_up and self._asked_at < self._moved_at else patience):
+        if now - max(self._moved_at, self._asked_at) < (
+            0 if catching_up and self._asked_at < self._moved_at else patience
+        ):
             return
         self._asked_at = now
         step = self.applied + 1
-        kind, held = ("update", self._exchange.updates) if self._exact else ("weights", self._exchange.weights)
+        kind, held = (
+            ("update", self._exchange.updates) if self._exact else ("weights", self._exchange.weights)
+        )
         for bucket in range(self.plan.bucket_count(step)):
             if bucket not in held.get(step, {}):
                 self._send(self._holder(step, bucket, now), Want(self.view.number, step, bucket, kind))
@@ -557,14 +639,18 @@ class Peer:
     def _report_waiting(self) -> None:
         waiting = self._membership.waits_for
         if waiting and waiting != self.waiting:
-            reason = "too few peers are left to go on without them: bring them back, or end this peer and start again"
+            reason = (
+                "too few are left to go on without them: bring them back, or end and start again"
+            )
             self._host.emit(events.Waiting(waiting, reason))
         self.waiting = waiting
 
     # ---- sending ----
 
     def _others(self) -> list[str]:
-        return [peer for peer in dict.fromkeys((*self.view.ids, *self._membership.view.ids)) if peer != self.me.id]
+        return [
+            peer for peer in dict.fromkeys((*self.view.ids, *self._membership.view.ids)) if peer != self.me.id
+        ]
 
     def _send(self, to: str, message: Message) -> None:
         if to == self.me.id:

@@ -1,4 +1,6 @@
-"""The numbers of a job that every decision of the protocol depends on, and the decisions that follow from them alone."""
+"""The numbers of a job that every decision of the protocol depends on, and the decisions that follow from
+them alone.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +14,11 @@ from mesh.view import View
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job needs scheduled: `steps` steps of `batch` of the `samples` training samples, on `parameters` values.
+    """What a job needs scheduled: `steps` steps of `batch` of the `samples` training samples, on
+    `parameters` values.
 
-    After the last step comes the *closing* step, `steps` + 1: one empty bucket that everybody pushes and whose UPDATE makes
-    the last real step final.
+    After the last step comes the *closing* step, `steps` + 1: one empty bucket that everybody pushes and
+    whose UPDATE makes the last real step final.
     """
 
     steps: int
@@ -41,7 +44,9 @@ class Plan:
     def samples_of(self, step: int, view: View, peer: str) -> np.ndarray:
         """The sample numbers that `peer` computes in `step`, int64."""
         ids = schedule.sample_ids(self.seed, step, self.batch, self.samples)
-        start, stop = schedule.shares([member.speed for member in view.members], self.batch)[view.ids.index(peer)]
+        start, stop = schedule.shares([member.speed for member in view.members], self.batch)[
+            view.ids.index(peer)
+        ]
         return ids[start:stop]
 
     def shares(self, view: View) -> tuple[int, ...]:
@@ -54,7 +59,9 @@ class Plan:
         return schedule.server(view.servers, step, bucket)
 
     def evaluator(self, view: View, step: int) -> str | None:
-        """The peer that measures the weights after `step` for everybody, or None where `step` is not measured."""
+        """The peer that measures the weights after `step` for everybody, or None where `step` is
+        not measured.
+        """
         if step % self.evaluate_every or step >= self.steps:
             return None  # the last weights are measured by everybody
         return view.servers[(step // self.evaluate_every) % len(view.servers)]

@@ -1,10 +1,12 @@
 """Who computes which samples and who serves which bucket: pure functions of the view, the step and the seed.
 
-No message is needed for any of it. Every peer of a view computes the same answers, so the role of parameter server can
-move at every step and for every bucket, and a dead peer's samples are dealt out anew by nothing more than a new view.
+No message is needed for any of it. Every peer of a view computes the same answers, so the role of parameter
+server can move at every step and for every bucket, and a dead peer's samples are dealt out anew by nothing
+more than a new view.
 
-Steps are numbered from 1. Step `t` uses the samples at the positions [(t − 1)·batch, t·batch) of one endless sequence:
-epoch after epoch, each a permutation of the data set keyed by (seed, epoch). What a peer computes is a slice of those.
+Steps are numbered from 1. Step `t` uses the samples at the positions [(t − 1)·batch, t·batch) of one
+endless sequence: epoch after epoch, each a permutation of the data set keyed by (seed, epoch). What a peer
+computes is a slice of those.
 """
 
 from collections.abc import Sequence
@@ -65,10 +67,11 @@ def sample_ids(seed: int, step: int, batch: int, count: int) -> np.ndarray:
 
 
 def shares(speeds: Sequence[float], batch: int) -> tuple[tuple[int, int], ...]:
-    """Cut the `batch` samples of a step in one slice [start, stop) a peer, in proportion to the peers' speeds.
+    """Cut the `batch` samples of a step in one slice [start, stop) a peer, in proportion to the peers'
+    speeds.
 
-    Every peer computes at least one sample; what is left over goes to the largest remainders, the earlier peer first.
-    Raises ValueError where there are more peers than samples.
+    Every peer computes at least one sample; what is left over goes to the largest remainders, the earlier
+    peer first. Raises ValueError where there are more peers than samples.
     """
     if batch < len(speeds):
         raise ValueError(f"a batch of {batch} samples cannot be shared by {len(speeds)} peers")

@@ -19,7 +19,9 @@ class MemberFacts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One peer's knowledge of the job. Rates are over the last few seconds; `accuracy` is None until something was measured."""
+    """One peer's knowledge of the job. Rates are over the last few seconds; `accuracy` is None until
+    something was measured.
+    """
 
     job: str  # its digest
     data: str

@@ -13,7 +13,9 @@ class Sponsor:
         self._snapshots: dict[str, SnapshotReady] = {}
 
     def asked(self, learner: str, want: StateWant, applied: int) -> None:
-        """A learner asks: for a snapshot of the state after `applied`, or for a part of one that it has begun on."""
+        """A learner asks: for a snapshot of the state after `applied`, or for a part of one that it
+        has begun on.
+        """
         snapshot = self._snapshots.get(learner)
         if want.step < 0 or snapshot is None or snapshot.step != want.step:
             self._snapshots.pop(learner, None)
@@ -32,4 +34,6 @@ class Sponsor:
 
     def _send(self, snapshot: SnapshotReady, part: int) -> None:
         if 0 <= part < len(snapshot.parts):
-            self._host.send(snapshot.peer, State(snapshot.step, part, len(snapshot.parts), snapshot.parts[part]))
+            self._host.send(
+                snapshot.peer, State(snapshot.step, part, len(snapshot.parts), snapshot.parts[part])
+            )

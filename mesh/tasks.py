@@ -1,7 +1,8 @@
 """What the event loop asks of the compute thread, and what comes back.
 
 The compute thread does its tasks strictly in the order in which they were submitted. That is the whole
-synchronisation: a gradient submitted after an Apply sees the applied weights, a Save submitted before it does not.
+synchronisation: a gradient submitted after an Apply sees the applied weights, a Save submitted before it
+does not.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from mesh.plan import Plan
 
 @dataclass(frozen=True)
 class Gradient:
-    """Compute the gradient sum over the samples `ids` of `step`; a BucketReady for each bucket, then GradientDone."""
+    """Compute the gradient sum over the samples `ids` of `step`; a BucketReady for each bucket, then
+    GradientDone.
+    """
 
     view: int
     step: int
@@ -43,7 +46,9 @@ class Apply:
 
 @dataclass(frozen=True)
 class Shadow:
-    """Bring the thin peers' weights Ŵ to `step` (from nothing if `fresh`): a ShadowReady for each of `buckets`."""
+    """Bring the thin peers' weights Ŵ to `step` (from nothing if `fresh`): a ShadowReady for each of
+    `buckets`.
+    """
 
     view: int
     step: int
@@ -212,5 +217,6 @@ class Failed:
 
 
 Result = (
-    Prepared | BucketReady | GradientDone | Merged | Applied | ShadowReady | SnapshotReady | Measured | Saved | Failed
+    Prepared | BucketReady | GradientDone | Merged | Applied | ShadowReady | SnapshotReady
+    | Measured | Saved | Failed
 )  # fmt: skip

@@ -1,8 +1,10 @@
-"""Messages over ZeroMQ: one ROUTER for control and one for bulk to receive on, a DEALER to each peer and channel to send on.
+"""Messages over ZeroMQ: one ROUTER for control and one for bulk to receive on, a DEALER to each peer and
+channel to send on.
 
-Control and bulk have sockets of their own, so a ping never waits behind a tensor. A socket's identity is the sender's id on that
-channel; the ROUTERs are mandatory, since one that is not drops what it cannot deliver without a word. A peer that cannot be
-dialled is answered on the connection that it dialled. ZeroMQ reconnects by itself; what it lost meanwhile, the protocol asks for again.
+Control and bulk have sockets of their own, so a ping never waits behind a tensor. A socket's identity is
+the sender's id on that channel; the ROUTERs are mandatory, since one that is not drops what it cannot
+deliver without a word. A peer that cannot be dialled is answered on the connection that it dialled. ZeroMQ
+reconnects by itself; what it lost meanwhile, the protocol asks for again.
 """
 
 import contextlib
@@ -65,7 +67,9 @@ class Transport:
         each.setsockopt(zmq.MAXMSGSIZE, max(HEADER_BYTES_MOST, PAYLOAD_BYTES_MOST))
         each.setsockopt(zmq.TCP_KEEPALIVE, 1)
         each.setsockopt(zmq.IPV6, 1)
-        each.setsockopt(zmq.SNDHWM, 0)  # the protocol bounds what is under way: two steps, a window of parts and chunks
+        each.setsockopt(
+            zmq.SNDHWM, 0
+        )  # the protocol bounds what is under way: two steps, a window of parts and chunks
         each.setsockopt(zmq.RCVHWM, 0)
 
     def _bind(self, router: zmq.Socket[bytes], host: str, port: int) -> int:
@@ -97,10 +101,14 @@ class Transport:
         self._wires[member.id] = _Wire(control, bulk, self._watch(control))
 
     def connect_to(self, address: str) -> None:
-        """Dial the control port at `host:port`, of a peer whose id is not known; the address stands for it."""
+        """Dial the control port at `host:port`, of a peer whose id is not known; the address stands
+        for it.
+        """
         if address not in self._wires:
             host, port = address.rsplit(":", 1)
-            control = self._dealer(host, int(port), f"{self._me} asking {address}")  # a ROUTER takes each identity once
+            control = self._dealer(
+                host, int(port), f"{self._me} asking {address}"
+            )  # a ROUTER takes each identity once
             self._wires[address] = _Wire(control, None, self._watch(control))
 
     def disconnect(self, peer: str) -> None:
@@ -127,14 +135,18 @@ class Transport:
         return dealer
 
     def _watch(self, dealer: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
-        monitor: zmq.Socket[bytes] = dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        monitor: zmq.Socket[bytes] = dealer.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        )
         self._poller.register(monitor, zmq.POLLIN)
         return monitor
 
     # ---- messages ----
 
     def send(self, to: str, message: Message) -> None:
-        """Hand a message to the network. One to a peer that is not there is dropped: the protocol sees to such."""
+        """Hand a message to the network. One to a peer that is not there is dropped: the protocol
+        sees to such.
+        """
         frames = encode(message)
         wire = self._wires.get(to)
         bulk = isinstance(message, BULK)
@@ -150,7 +162,8 @@ class Transport:
         each.send_multipart(frames, zmq.NOBLOCK, copy=not large)
 
     def poll(self, timeout_s: float) -> Iterator[tuple[str, Message | ProtocolError | None]]:
-        """Wait, at most so long, and give what came: (sender, message), (sender, error) for one that no peer of ours sends.
+        """Wait, at most so long, and give what came: (sender, message), (sender, error) for one that no
+        peer of ours sends.
 
         (peer, None) says that the connection to `peer` broke. Also returns when another thread calls `wake`.
         """
@@ -163,7 +176,7 @@ class Transport:
                     yield bytes(identity).decode(errors="replace"), _decoded(frames)
         for peer, wire in list(self._wires.items()):
             for dealer in (wire.control, wire.bulk):
-                if dealer in ready:
+                if dealer is not None and dealer in ready:
                     for frames in self._drain(dealer):
                         yield peer, _decoded(frames)
             if wire.monitor in ready and self._broke(wire):
@@ -202,7 +215,9 @@ class Transport:
         self._probes[attempt.fileno()] = (attempt, member.id)
 
     def probed(self) -> Iterator[tuple[str, bool]]:
-        """The probes that were answered: (peer, whether the connection was refused). The others are kept, for a while."""
+        """The probes that were answered: (peer, whether the connection was refused). The others are
+        kept, for a while.
+        """
         if not self._probes:
             return
         poller = zmq.Poller()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class Member:
     """One peer as the others know it.
 
-    `id` is fresh for every process and every time it comes back. `speed` is in samples a second, as measured. A `full`
-    member holds the exact weights and optimizer state, votes and serves; one that is not full is *thin*: it
-    computes with 8-bit weights. A thin member that `learns` is on its way to be full.
+    `id` is fresh for every process and every time it comes back. `speed` is in samples a second, as
+    measured. A `full` member holds the exact weights and optimizer state, votes and serves; one that is not
+    full is *thin*: it computes with 8-bit weights. A thin member that `learns` is on its way to be full.
     """
 
     id: str
@@ -26,10 +26,11 @@ class Member:
 class View:
     """A numbered, ordered list of members that trains from `step` on.
 
-    The order is the order of joining. `sources` names, for each bucket, a member that holds the UPDATE of step − 1: where
-    survivors of a fault hold that step only together, those who miss some of it fetch it there. It is empty where all have it.
-    A `planned` view begins when its members come to its step; one that is not was decided after a fault and begins at once.
-    `ballot` tells two views of one number apart, should a takeover ever meet a decision that nobody alive knew of.
+    The order is the order of joining. `sources` names, for each bucket, a member that holds the UPDATE of
+    step − 1: where survivors of a fault hold that step only together, those who miss some of it fetch it
+    there. It is empty where all have it. A `planned` view begins when its members come to its step; one
+    that is not was decided after a fault and begins at once. `ballot` tells two views of one number apart,
+    should a takeover ever meet a decision that nobody alive knew of.
     """
 
     number: int

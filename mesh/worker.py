@@ -1,7 +1,9 @@
-"""The arithmetic of one peer: a network, an optimizer, a codec, and every task that the event loop may ask of them.
+"""The arithmetic of one peer: a network, an optimizer, a codec, and every task that the event loop may ask
+of them.
 
-Three sets of weights may live here. `network.vector` computes. A full peer's is exact; beside it stands Ŵ, which thin peers
-have, as long as the view has any. A thin peer computes with Ŵ itself, and a learner's exact vector grows beside it.
+Three sets of weights may live here. `network.vector` computes. A full peer's is exact; beside it stands Ŵ,
+which thin peers have, as long as the view has any. A thin peer computes with Ŵ itself, and a learner's
+exact vector grows beside it.
 """
 
 import time
@@ -14,18 +16,40 @@ import numpy as np
 import nn
 import tensor
 from mesh import codec as codecs
-from mesh.datasets import Store
 from mesh.codec import CodecError
+from mesh.datasets import Store
 from mesh.errors import JobFailedError
 from mesh.job import Job
 from mesh.message import Payload
 from mesh.plan import Plan
 from mesh.tasks import (
-    Applied, Apply, BucketReady, Evaluate, Follow, Gradient, GradientDone, Install, Measured, Merge, Merged, Prepared, Promote,
-    Replay, Result, Save, Saved, Shadow, ShadowReady, Snapshot, SnapshotReady, Task,
+    Applied,
+    Apply,
+    BucketReady,
+    Evaluate,
+    Follow,
+    Gradient,
+    GradientDone,
+    Install,
+    Measured,
+    Merge,
+    Merged,
+    Prepared,
+    Promote,
+    Replay,
+    Result,
+    Save,
+    Saved,
+    Shadow,
+    ShadowReady,
+    Snapshot,
+    SnapshotReady,
+    Task,
 )  # fmt: skip
 
-MICRO_BATCH = 128  # samples computed at a time: bounds memory, and how late a worker notices that its view is over
+MICRO_BATCH = (
+    128  # samples computed at a time: bounds memory, and how late a worker notices that its view is over
+)
 RECORDINGS_MOST = 4
 TEST_BATCH = 500
 PART_BYTES = 1 << 20
@@ -60,7 +84,9 @@ class Worker:
         self._exact_optimizer = nn.load_optimizer(job.optimizer)
 
     def prepare(self) -> Prepared:
-        """Compile what a step needs and measure this device's speed on blank samples; nothing is learnt from them."""
+        """Compile what a step needs and measure this device's speed on blank samples; nothing is
+        learnt from them.
+        """
         samples = min(self.plan.batch, WARM_UP_SAMPLES)
         images = np.zeros((samples, *self.store.arrays["train_images"].shape[1:]), np.uint8)
         labels = np.zeros(samples, np.int32)
@@ -163,8 +189,11 @@ class Worker:
 
     def _state_parts(self) -> tuple[Payload, ...]:
         """Weights, then the optimizer's vectors in the order of their names, as float32 bytes in parts."""
-        vectors = [self.network.vector, *(self.optimizer.state[name] for name in sorted(self.optimizer.state))]
-        state = memoryview(np.concatenate([np.asarray(vector) for vector in vectors])).cast("B")
+        vectors = [
+            self.network.vector,
+            *(self.optimizer.state[name] for name in sorted(self.optimizer.state)),
+        ]
+        state = np.concatenate([np.asarray(vector) for vector in vectors]).data.cast("B")
         return tuple(state[start : start + PART_BYTES] for start in range(0, len(state), PART_BYTES))
 
     def _install(self, parts: tuple[Payload, ...]) -> None:
@@ -173,7 +202,9 @@ class Worker:
         state = np.frombuffer(b"".join(parts), np.float32)
         names = sorted(self._exact_optimizer.state)
         if state.size != self.plan.parameters * (1 + len(names)):
-            raise JobFailedError(f"a peer's state has {state.size} values, this network needs another number of them")
+            raise JobFailedError(
+                f"a peer's state has {state.size} values, this network needs another number of them"
+            )
         vectors = state.reshape(-1, self.plan.parameters)
         self._exact[...] = vectors[0]
         for name, values in zip(names, vectors[1:], strict=True):
@@ -219,7 +250,9 @@ class _Steps:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._recordings: OrderedDict[int, tuple[tensor.Array, tensor.Array, tensor.Recording]] = OrderedDict()
+        self._recordings: OrderedDict[int, tuple[tensor.Array, tensor.Array, tensor.Recording]] = (
+            OrderedDict()
+        )
         self._loss: tensor.Array | None = None
         self._loss_before = 0.0
         self._on_bucket: Callable[[int], None] | None = None
@@ -253,7 +286,8 @@ class _Steps:
         on_bucket: Callable[[int], None],
         given_up: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Leave the gradient sum in `network.gradient`; `on_bucket` is called as each bucket of it is complete, last layer first.
+        """Leave the gradient sum in `network.gradient`; `on_bucket` is called as each bucket of it is
+        complete, last layer first.
 
         False if it was given up on the way.
         """
@@ -264,7 +298,7 @@ class _Steps:
             if given_up():
                 return False
             last = number == len(pieces) - 1
-            self._open = {bucket: 0 for bucket in range(len(self._worker.plan.buckets))}
+            self._open = dict.fromkeys(range(len(self._worker.plan.buckets)), 0)
             for buckets in self._buckets_of.values():
                 for bucket in buckets:
                     self._open[bucket] += 1
@@ -293,9 +327,12 @@ class _Steps:
 
     def _record(self, x: tensor.Array, y: tensor.Array) -> tensor.Recording:
         network = self._worker.network
+
         def loss_function() -> tensor.Array:
             loss = nn.softmax_cross_entropy(network(self.as_input(x)), y, reduction="sum")
-            tensor.host_call(lambda: self.__setattr__("_loss", loss))  # each replay: sizes have losses of their own
+            tensor.host_call(
+                lambda: self.__setattr__("_loss", loss)
+            )  # each replay: sizes have losses of their own
             return loss
 
         gradient = nn.value_and_grad(network, loss_function, self._on_gradient)
@@ -304,7 +341,9 @@ class _Steps:
     def _on_gradient(self, entry: nn.Entry) -> None:
         """A parameter's gradient is final: so may be the buckets that it lies in."""
         if self._accumulates:
-            self._worker.network.gradient[entry.span] = self._worker.network.gradient[entry.span] + self._before[entry.span]
+            self._worker.network.gradient[entry.span] = (
+                self._worker.network.gradient[entry.span] + self._before[entry.span]
+            )
         for bucket in self._buckets_of[entry.name]:
             self._open[bucket] -= 1
             if self._open[bucket] == 0 and self._on_bucket is not None:

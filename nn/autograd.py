@@ -107,8 +107,14 @@ def _leading_to(tape: Sequence[Call], sources: Sequence[Array]) -> set[int]:
     """The ids of all floating arrays that depend on a source: those that a gradient has to reach."""
     leading = {id(source) for source in sources}
     for call in tape:
-        if call.output.dtype == tensor.float32 and any(id(x) in leading for x in call.inputs):
-            leading.add(id(call.output))
+        if any(id(x) in leading for x in call.inputs):
+            if call.primitive.in_place:
+                raise GradientError(
+                    f"{call.primitive.name} wrote in place what depends on a parameter, which has no "
+                    "derivative: make a new array instead, with tensor.where for instance."
+                )
+            if call.output.dtype == tensor.float32:
+                leading.add(id(call.output))
     return leading
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nn.errors import DefinitionError
+from nn.errors import DefinitionError, NetworkError
 from nn.layer import Layer
 from nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
 
@@ -173,8 +173,10 @@ def _made(name: str, type_name: str, params: Params) -> Layer:
         )
     try:
         return form.read(**params)
-    except (TypeError, ValueError) as error:
-        raise DefinitionError(f"Layer {name!r} of type {type_name!r} cannot be made: {error}.") from error
+    except (TypeError, ValueError, NetworkError) as error:
+        raise DefinitionError(
+            f"Layer {name!r} of type {type_name!r} cannot be made: {str(error).rstrip('.')}."
+        ) from error
 
 
 # The types of the 2016 system; "flatten" and "ceil_mode" are ours

@@ -10,7 +10,7 @@ import numpy
 from numpy.typing import NDArray
 
 import tensor
-from nn.errors import NetworkError
+from nn.errors import LayerShapeError, NetworkError
 from tensor import Array
 from tensor.kernel import built
 
@@ -54,7 +54,7 @@ class SGD:
     def lr(self, value: float) -> None:
         self._lr = value
         if self._rate is not None:
-            self._rate[...] = value
+            self._rate[...] = numpy.array([value], dtype=numpy.float32)
 
     def initialize(self, vector: Array) -> None:
         """Make the state for a flat vector, float32 [P], on its device: all 0."""
@@ -67,14 +67,13 @@ class SGD:
             raise NetworkError(
                 "This optimizer has no state yet: call optimizer.initialize(network.vector) first."
             )
-        _sgd(
-            vector,
-            self.state["velocity"],
-            gradient,
-            self._rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-        )
+        velocity = self.state["velocity"]
+        if not vector.shape == gradient.shape == velocity.shape:
+            raise LayerShapeError(
+                f"SGD.step expected a vector and a gradient of shape {list(velocity.shape)}, "
+                f"got {list(vector.shape)} and {list(gradient.shape)}."
+            )
+        _sgd(vector, velocity, gradient, self._rate, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def definition(self) -> dict[str, Any]:
         """What `load_optimizer` makes an equal optimizer of, its state apart; plain data."""
@@ -91,13 +90,19 @@ _TYPES = {SGD.type_name: SGD}
 
 
 def load_optimizer(definition: dict[str, Any]) -> SGD:
-    """The optimizer that `definition()` describes: {"type": "sgd", "params": {"lr": …, "momentum": …, …}}."""
+    """The optimizer that `definition()` describes: {"type": "sgd", "params": {"lr": …, "momentum": …, …}}.
+
+    Raises `NetworkError` for an unknown type, or parameters that do not fit it.
+    """
     made = _TYPES.get(definition.get("type", ""))
     if made is None:
         raise NetworkError(
             f"There is no optimizer of type {definition.get('type')!r}. Known are: {', '.join(_TYPES)}."
         )
-    return made(**definition.get("params", {}))
+    try:
+        return made(**definition.get("params", {}))
+    except TypeError as error:
+        raise NetworkError(f"The optimizer {definition!r} cannot be made: {error}.") from error
 
 
 def _flushed(x: Float32s) -> Float32s:

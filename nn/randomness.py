@@ -30,7 +30,7 @@ class Randomness:
     def set_step(self, step: int, samples: ArrayLike | Sequence[int]) -> None:
         """Key the next forward pass by `step` and one number per sample; outside of `tensor.record`."""
         numbers = numpy.asarray(samples, dtype=numpy.int32)
-        self.step[...] = step
+        self.step[...] = numpy.array([step], dtype=numpy.int32)
         if self._samples is None or self._samples.shape != numbers.shape:
             self._samples = tensor.asarray(numbers, device=self.step.device)
         else:

@@ -50,13 +50,15 @@ def save(
     `DefinitionError`.
     """
     arrays = {name: numpy.asarray(parameter) for name, parameter in network.parameters().items()}
-    metadata = {"format": _FORMAT, "step": step, "seed": seed}
+    metadata: dict[str, Any] = {"step": step, "seed": seed}
     if isinstance(network, Sequential):
         metadata["definition"] = to_definition(network)
     if optimizer is not None:
+        if not optimizer.state:
+            raise SaveError("The optimizer has no state: call optimizer.initialize(network.vector) first.")
         metadata["optimizer"] = optimizer.definition()
         arrays |= {_STATE + name: numpy.asarray(vector) for name, vector in optimizer.state.items()}
-    text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    text = {"format": _FORMAT, **{key: json.dumps(value) for key, value in metadata.items()}}
     contiguous = {name: numpy.ascontiguousarray(array) for name, array in arrays.items()}
     _write_atomically(Path(path), safetensors.numpy.save(contiguous, text))
 
@@ -99,23 +101,22 @@ def load(path: str | Path, network: Layer | None = None, device: str | Device | 
     if the file is missing, damaged, or of another network.
     """
     arrays, metadata = _read(Path(path))
-    step, seed = int(metadata["step"]), int(metadata["seed"])
     if network is None:
         if "definition" not in metadata:
             raise SaveError(f"{path} has no definition of its network: give load() the network as well.")
-        network = load_definition(json.loads(metadata["definition"]))
+        network = load_definition(metadata["definition"])
     if not hasattr(network, "table"):
-        network.initialize(device, seed)
+        network.initialize(device, metadata["seed"])
     network.vector[...] = _flat(Path(path), network, arrays)
-    optimizer = load_optimizer(json.loads(metadata["optimizer"])) if "optimizer" in metadata else None
+    optimizer = load_optimizer(metadata["optimizer"]) if "optimizer" in metadata else None
     if optimizer is not None:
         optimizer.initialize(network.vector)
         for name, vector in optimizer.state.items():
             vector[...] = _fetch(Path(path), arrays, _STATE + name, network.vector.shape)
-    return Saved(network, optimizer, step, seed)
+    return Saved(network, optimizer, metadata["step"], metadata["seed"])
 
 
-def _read(path: Path) -> tuple[Arrays, dict[str, str]]:
+def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
     if not path.is_file():
         raise SaveError(f"There is no file {path}.")
     try:
@@ -124,12 +125,15 @@ def _read(path: Path) -> tuple[Arrays, dict[str, str]]:
             metadata = file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise SaveError(f"{path} is not a sound safetensors file: {error}.") from error
-    if metadata.get("format") != _FORMAT or not {"step", "seed"} <= set(metadata):
+    written = metadata.pop("format", None)
+    if written != _FORMAT or not {"step", "seed"} <= set(metadata):
         raise SaveError(
-            f"{path} was not written by nn.save: its format is {metadata.get('format')!r}; "
-            f"expected {_FORMAT!r}."
+            f"{path} was not written by nn.save: its format is {written!r}; expected {_FORMAT!r}."
         )
-    return arrays, metadata
+    try:
+        return arrays, {key: json.loads(value) for key, value in metadata.items()}
+    except ValueError as error:
+        raise SaveError(f"The metadata of {path} is not JSON: {error}.") from error
 
 
 def _flat(path: Path, network: Layer, arrays: Arrays) -> NDArray[numpy.float32]:

@@ -2,6 +2,7 @@
 
 from tensor import errors
 from tensor.array import Array
+from tensor.checksum import checksum
 from tensor.convolution import conv2d, conv2d_backward_data, conv2d_backward_weights
 from tensor.creation import (
     arange,
@@ -58,6 +59,7 @@ from tensor.elementwise import (
     tanh,
     where,
 )
+from tensor.indexing import take
 from tensor.kernel import Kernel, kernel
 from tensor.matmul import matmul
 from tensor.memory import Memory, scope
@@ -71,6 +73,7 @@ from tensor.primitive import (
     recording_calls,
     through_host,
 )
+from tensor.random import random_uniform
 from tensor.record import Recording, host_call, record
 from tensor.reduction import argmax, max, mean, min, sum
 from tensor.softmax import softmax_cross_entropy, softmax_cross_entropy_backward
@@ -95,6 +98,7 @@ __all__ = [
     "avg_pool2d_backward",
     "bool",
     "broadcast_to",
+    "checksum",
     "conv2d",
     "conv2d_backward_data",
     "conv2d_backward_weights",
@@ -144,6 +148,7 @@ __all__ = [
     "permute_dims",
     "pow",
     "primitive",
+    "random_uniform",
     "record",
     "recording_calls",
     "relu",
@@ -154,6 +159,7 @@ __all__ = [
     "sqrt",
     "subtract",
     "sum",
+    "take",
     "tanh",
     "through_host",
     "uint8",

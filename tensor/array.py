@@ -1,7 +1,8 @@
-"""The n-dimensional array: a shape and strides over a piece of device memory. Views share memory, nothing is copied.
+"""The n-dimensional array: a shape and strides over a piece of device memory. Views share memory, nothing is
+copied.
 
-Element (i, j, …) lies at `x.buffer[x.offset + i * x.strides[0] + j * x.strides[1] + …]`; offset and strides count
-elements and may be negative or zero (a broadcast axis).
+Element (i, j, …) lies at `x.buffer[x.offset + i * x.strides[0] + j * x.strides[1] + …]`; offset and strides
+count elements and may be negative or zero (a broadcast axis).
 """
 
 from collections.abc import Iterator
@@ -39,7 +40,8 @@ def _is_contiguous(shape: Shape, strides: Shape) -> bool:
 
 
 class Array:
-    """An n-dimensional array on a device. Made by `asarray`, `zeros`, … and by operations, not by this constructor."""
+    """An n-dimensional array on a device. Made by `asarray`, `zeros`, … and by operations, not by this
+    constructor."""
 
     __slots__ = ("__weakref__", "dtype", "offset", "shape", "storage", "strides")
     __array_priority__ = 1000  # NumPy scalars on the left leave operators to us
@@ -53,7 +55,7 @@ class Array:
         self.offset = offset
         self.dtype = dtype
 
-    # --- making -----------------------------------------------------------------------------------------------------
+    # --- making ---------------------------------------------------------------------------------------------
 
     @staticmethod
     def new(shape: Shape, dtype: dtypes.DType, device: Device) -> "Array":
@@ -62,7 +64,8 @@ class Array:
 
     @staticmethod
     def adopt(values: HostArray, device: NumpyDevice) -> "Array":
-        """An array on the NumPy device around values that nobody else writes to; copies only if not contiguous."""
+        """An array on the NumPy device around values that nobody else writes to; copies only if not
+        contiguous."""
         flat = numpy.ascontiguousarray(values).reshape(-1)
         return Array(device.adopt(flat), values.shape, contiguous_strides(values.shape), 0, values.dtype)
 
@@ -73,7 +76,7 @@ class Array:
         array.write(values)
         return array
 
-    # --- facts ------------------------------------------------------------------------------------------------------
+    # --- facts ----------------------------------------------------------------------------------------------
 
     @property
     def device(self) -> Device:
@@ -110,7 +113,7 @@ class Array:
         values = numpy.array2string(self.peek(), separator=", ", threshold=20)
         return f"Array({values}, shape={self.shape}, dtype={self.dtype.name}, device={self.device.spec})"
 
-    # --- between host and device --------------------------------------------------------------------------------------
+    # --- between host and device ----------------------------------------------------------------------------
 
     def host(self) -> HostArray:
         """The NumPy view of this array's memory; on the NumPy device only."""
@@ -181,7 +184,7 @@ class Array:
             raise DTypeError(f"An array of dtype {self.dtype.name} is no index.")
         return int(self.item())
 
-    # --- views and items ------------------------------------------------------------------------------------------------
+    # --- views and items ------------------------------------------------------------------------------------
 
     @property
     def T(self) -> "Array":  # noqa: N802 - the array API's name
@@ -213,7 +216,7 @@ class Array:
     def __iter__(self) -> Iterator["Array"]:
         return (self[i] for i in range(len(self)))
 
-    # --- operators ------------------------------------------------------------------------------------------------------
+    # --- operators ------------------------------------------------------------------------------------------
 
     __hash__ = object.__hash__
 

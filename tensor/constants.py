@@ -1,4 +1,5 @@
-"""Python numbers as arrays without axes, kept per device, so that `x * 0.5` costs no transfer after the first time."""
+"""Python numbers as arrays without axes, kept per device, so that `x * 0.5` costs no transfer after the
+first time."""
 
 from collections import OrderedDict
 

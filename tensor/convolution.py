@@ -1,115 +1,147 @@
-"""Two-dimensional convolution in its three directions; images NHWC, weights OHWI.
+"""Convolution in its three directions: NumPy's definition by im2col, and kernels that need none.
 
-`padding` is the same on both sides of an axis. Output size: (size + 2·padding − kernel) // stride + 1.
+Images are NHWC, weights OHWI, results NPQO with P = (H + 2·padding − KH) // stride + 1. As everywhere in this field the
+kernel is not flipped: y[n, p, q, o] = Σ x[n, p·stride + kh − padding, q·stride + kw − padding, c] · w[o, kh, kw, c].
 """
 
 from typing import Any
 
 import numpy
 
-from tensor.array import Array
+from tensor import convolution_cpu, convolution_gpu, dtypes
+from tensor.array import Array, Shape
 from tensor.errors import DTypeError, ShapeError
-from tensor.primitive import primitive, through_host
-
-Pair = tuple[int, int]
-
-
-def _windows(x: Any, kernel: Pair, stride: Pair, padding: Pair) -> Any:
-    """[N, OH, OW, C, KH, KW]: each output pixel's patch of the padded images, as a strided view."""
-    padded = numpy.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
-    windows = numpy.lib.stride_tricks.sliding_window_view(padded, kernel, (1, 2))
-    return windows[:, :: stride[0], :: stride[1]]
+from tensor.geometry import Geometry, Pair, geometry
+from tensor.primitive import primitive
+from tensor.views import contiguous
 
 
-def _conv2d(x: Any, w: Any, stride: Pair, padding: Pair) -> Any:
-    windows = _windows(x, w.shape[1:3], stride, padding)
-    patches = windows.transpose(0, 1, 2, 4, 5, 3)  # [N, OH, OW, KH, KW, C]
-    n, oh, ow = patches.shape[:3]
-    product = patches.reshape(n * oh * ow, -1) @ w.reshape(w.shape[0], -1).T
-    return product.reshape(n, oh, ow, w.shape[0])
+def _launcher(x: Array) -> Any:
+    return convolution_cpu if x.device.kind == "cpu" else convolution_gpu
 
 
-def _conv2d_backward_data(dy: Any, w: Any, input_shape: tuple[int, ...], stride: Pair, padding: Pair) -> Any:
-    n, h, width, c = input_shape
-    oh, ow = dy.shape[1:3]
-    padded = numpy.zeros((n, h + 2 * padding[0], width + 2 * padding[1], c), dy.dtype)
-    for i in range(w.shape[1]):
-        for j in range(w.shape[2]):
-            rows = slice(i, i + stride[0] * oh, stride[0])
-            columns = slice(j, j + stride[1] * ow, stride[1])
-            padded[:, rows, columns] += dy @ w[:, i, j]
-    return padded[:, padding[0] : padding[0] + h, padding[1] : padding[1] + width].copy()
+def _launched(shape: Shape, launch: Any, sizes: Geometry, first: Array, second: Array) -> Array:
+    output = Array.new(shape, dtypes.float32, first.device)
+    if first.size and second.size:
+        launch(sizes, contiguous(first), contiguous(second), output)
+    elif output.size:
+        output.write(numpy.zeros(shape, numpy.float32))  # sums of nothing
+    return output
 
 
-def _conv2d_backward_weights(x: Any, dy: Any, kernel_shape: Pair, stride: Pair, padding: Pair) -> Any:
-    windows = _windows(x, kernel_shape, stride, padding)
-    patches = windows.transpose(0, 1, 2, 4, 5, 3)  # [N, OH, OW, KH, KW, C]
-    product = dy.reshape(-1, dy.shape[3]).T @ patches.reshape(dy.size // dy.shape[3] if dy.size else 0, -1)
-    return product.reshape(dy.shape[3], *kernel_shape, x.shape[3])
+# --- NumPy's definitions ----------------------------------------------------------------------------------------------
 
 
-_CONV2D = primitive("conv2d", numpy=_conv2d, opencl=through_host(_conv2d))
-_CONV2D_BACKWARD_DATA = primitive(
-    "conv2d_backward_data", numpy=_conv2d_backward_data, opencl=through_host(_conv2d_backward_data)
-)
-_CONV2D_BACKWARD_WEIGHTS = primitive(
-    "conv2d_backward_weights", numpy=_conv2d_backward_weights, opencl=through_host(_conv2d_backward_weights)
-)
+def _columns(x: Any, sizes: Geometry) -> Any:
+    """im2col: [N·P·Q, KH·KW·C], what lies under the kernel at each pixel of the result."""
+    (pad_h, pad_w), (stride_h, stride_w) = sizes.padding, sizes.stride
+    padded = numpy.pad(x, ((0, 0), (pad_h, pad_h), (pad_w, pad_w), (0, 0)))
+    windows = numpy.lib.stride_tricks.sliding_window_view(padded, (sizes.KH, sizes.KW), (1, 2))
+    under = windows[:, ::stride_h, ::stride_w].transpose(0, 1, 2, 4, 5, 3)
+    return under.reshape(sizes.pixels, sizes.weights)
+
+
+def _forward_numpy(x: Any, w: Any, *, stride: Pair, padding: Pair) -> Any:
+    sizes = geometry("conv2d", x.shape, w.shape, stride, padding)
+    return (_columns(x, sizes) @ w.reshape(sizes.O, sizes.weights).T).reshape(sizes.result_shape)
+
+
+def _data_numpy(dy: Any, w: Any, *, input_shape: Shape, stride: Pair, padding: Pair) -> Any:
+    sizes = geometry("conv2d_backward_data", input_shape, w.shape, stride, padding)
+    (pad_h, pad_w), (stride_h, stride_w) = padding, stride
+    columns = dy.reshape(sizes.pixels, sizes.O) @ w.reshape(sizes.O, sizes.weights)
+    under = columns.reshape(sizes.N, sizes.P, sizes.Q, sizes.KH, sizes.KW, sizes.C)
+    padded = numpy.zeros((sizes.N, sizes.H + 2 * pad_h, sizes.W + 2 * pad_w, sizes.C), numpy.float32)
+    for kh in range(sizes.KH):
+        for kw in range(sizes.KW):
+            rows = slice(kh, kh + (sizes.P - 1) * stride_h + 1, stride_h)
+            padded[:, rows, kw : kw + (sizes.Q - 1) * stride_w + 1 : stride_w] += under[:, :, :, kh, kw]
+    return padded[:, pad_h : pad_h + sizes.H, pad_w : pad_w + sizes.W].copy()
+
+
+def _weights_numpy(x: Any, dy: Any, *, kernel_shape: Pair, stride: Pair, padding: Pair) -> Any:
+    sizes = geometry(
+        "conv2d_backward_weights", x.shape, (dy.shape[3], *kernel_shape, x.shape[3]), stride, padding
+    )
+    return (dy.reshape(sizes.pixels, sizes.O).T @ _columns(x, sizes)).reshape(sizes.weight_shape)
+
+
+# --- the primitives ---------------------------------------------------------------------------------------------------
+
+
+def _forward_opencl(x: Array, w: Array, *, stride: Pair, padding: Pair) -> Array:
+    sizes = geometry("conv2d", x.shape, w.shape, stride, padding)
+    return _launched(sizes.result_shape, _launcher(x).forward, sizes, x, w)
+
+
+def _data_opencl(dy: Array, w: Array, *, input_shape: Shape, stride: Pair, padding: Pair) -> Array:
+    sizes = geometry("conv2d_backward_data", input_shape, w.shape, stride, padding)
+    return _launched(sizes.image_shape, _launcher(dy).backward_data, sizes, dy, w)
+
+
+def _weights_opencl(x: Array, dy: Array, *, kernel_shape: Pair, stride: Pair, padding: Pair) -> Array:
+    weight_shape = (dy.shape[3], *kernel_shape, x.shape[3])
+    sizes = geometry("conv2d_backward_weights", x.shape, weight_shape, stride, padding)
+    return _launched(sizes.weight_shape, _launcher(x).backward_weights, sizes, x, dy)
+
+
+_FORWARD = primitive("conv2d", numpy=_forward_numpy, opencl=_forward_opencl)
+_DATA = primitive("conv2d_backward_data", numpy=_data_numpy, opencl=_data_opencl)
+_WEIGHTS = primitive("conv2d_backward_weights", numpy=_weights_numpy, opencl=_weights_opencl)
 
 
 def conv2d(x: Array, w: Array, *, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Array:
-    """Cross-correlate images x[N, H, W, C] with weights w[O, KH, KW, C] → [N, OH, OW, O]."""
-    _check("conv2d", x, w)
-    output_shape(x.shape, w.shape, stride, padding)
-    return _CONV2D(x, w, stride=tuple(stride), padding=tuple(padding))
+    """x[N, H, W, C] under the kernels w[O, KH, KW, C] -> [N, P, Q, O], all float32.
+
+    Raises ShapeError if the shapes do not fit, DTypeError for other dtypes.
+    """
+    _require_float32("conv2d", x, w)
+    options = {"stride": _pair(stride), "padding": _pair(padding)}
+    geometry("conv2d", x.shape, w.shape, **options)
+    return _FORWARD(x, w, **options)
 
 
 def conv2d_backward_data(
-    dy: Array, w: Array, input_shape: tuple[int, ...], *, stride: Pair = (1, 1), padding: Pair = (0, 0)
+    dy: Array, w: Array, input_shape: Shape, *, stride: Pair = (1, 1), padding: Pair = (0, 0)
 ) -> Array:
-    """Derivative by the images: dy[N, OH, OW, O], w[O, KH, KW, C] → dx of `input_shape` [N, H, W, C]."""
-    _check("conv2d_backward_data", dy, w)
-    expected = output_shape(tuple(input_shape), w.shape, stride, padding)
-    if dy.shape != expected:
-        raise ShapeError(f"conv2d_backward_data: dy must have shape {expected}, got {dy.shape}.")
-    return _CONV2D_BACKWARD_DATA(
-        dy, w, input_shape=tuple(input_shape), stride=tuple(stride), padding=tuple(padding)
-    )
+    """The gradient of conv2d's images [N, H, W, C] = `input_shape`, from that of its result dy[N, P, Q, O].
+
+    Each element gathers its sum in a fixed order, without atomics: the same bits at each call.
+    """
+    _require_float32("conv2d_backward_data", dy, w)
+    shape, options = tuple(input_shape), {"stride": _pair(stride), "padding": _pair(padding)}
+    sizes = geometry("conv2d_backward_data", shape, w.shape, **options)
+    _require_shape("conv2d_backward_data", dy, sizes.result_shape)
+    return _DATA(dy, w, input_shape=shape, **options)
 
 
 def conv2d_backward_weights(
     x: Array, dy: Array, kernel_shape: Pair, *, stride: Pair = (1, 1), padding: Pair = (0, 0)
 ) -> Array:
-    """Derivative by the weights: x[N, H, W, C], dy[N, OH, OW, O] → dw[O, KH, KW, C] for `kernel_shape` (KH, KW)."""
-    _check("conv2d_backward_weights", x, dy)
-    weights = (dy.shape[3], *kernel_shape, x.shape[3])
-    expected = output_shape(x.shape, weights, stride, padding)
+    """The gradient of conv2d's weights [O, KH, KW, C], (KH, KW) = `kernel_shape`, from x[N, H, W, C] and dy[N, P, Q, O].
+
+    Pixels are summed in parts and the parts in order: the same bits at each call on the same kind of device.
+    """
+    _require_float32("conv2d_backward_weights", x, dy)
+    options = {"stride": _pair(stride), "padding": _pair(padding)}
+    weight_shape = (*dy.shape[-1:], *_pair(kernel_shape), *x.shape[-1:])
+    sizes = geometry("conv2d_backward_weights", x.shape, weight_shape, **options)
+    _require_shape("conv2d_backward_weights", dy, sizes.result_shape)
+    return _WEIGHTS(x, dy, kernel_shape=_pair(kernel_shape), **options)
+
+
+def _pair(value: Pair) -> Pair:
+    """A pair of ints, also from a list or NumPy integers: parameters are keys of caches and of tapes."""
+    first, second = value
+    return int(first), int(second)
+
+
+def _require_float32(where: str, first: Array, second: Array) -> None:
+    if first.dtype != dtypes.float32 or second.dtype != dtypes.float32:
+        names = f"{first.dtype.name} and {second.dtype.name}"
+        raise DTypeError(f"{where}: expected float32, got {names}; use astype first.")
+
+
+def _require_shape(where: str, dy: Array, expected: Shape) -> None:
     if dy.shape != expected:
-        raise ShapeError(f"conv2d_backward_weights: dy must have shape {expected}, got {dy.shape}.")
-    return _CONV2D_BACKWARD_WEIGHTS(
-        x, dy, kernel_shape=tuple(kernel_shape), stride=tuple(stride), padding=tuple(padding)
-    )
-
-
-def output_shape(
-    x: tuple[int, ...], w: tuple[int, ...], stride: Pair, padding: Pair
-) -> tuple[int, int, int, int]:
-    """[N, OH, OW, O] for images and weights of these shapes; raises ShapeError if the kernel does not fit."""
-    if x[3] != w[3]:
-        raise ShapeError(f"conv2d: images {x} have {x[3]} channels, but the weights {w} are for {w[3]}.")
-    sizes = [(x[1 + i] + 2 * padding[i] - w[1 + i]) // stride[i] + 1 for i in (0, 1)]
-    if min(sizes) < 1:
-        raise ShapeError(
-            f"conv2d: a kernel {w[1:3]} is larger than the images {x[1:3]} with padding {tuple(padding)}."
-        )
-    return x[0], sizes[0], sizes[1], w[0]
-
-
-def _check(where: str, *arrays: Array) -> None:
-    for each in arrays:
-        if each.ndim != 4:
-            raise ShapeError(
-                f"{where}: expected four axes (images NHWC, weights OHWI), got shape {each.shape}."
-            )
-        if each.dtype.kind != "f":
-            raise DTypeError(f"{where}: expected float32, got {each.dtype.name}; use astype.")
+        raise ShapeError(f"{where}: expected dy of shape {expected}, got {dy.shape}.")

@@ -15,7 +15,8 @@ from tensor.views import assign
 
 
 def asarray(values: Any, dtype: Any = None, device: "Device | str | None" = None) -> Array:
-    """An array with the values of a NumPy array, a number, nested lists, or an Array (itself where nothing changes).
+    """An array with the values of a NumPy array, a number, nested lists, or an Array (itself where nothing
+    changes).
 
     float64 becomes float32; Python integers become int32 if they fit, else int64. NumPy data is copied.
     """
@@ -98,7 +99,8 @@ def arange(
     dtype: Any = None,
     device: "Device | str | None" = None,
 ) -> Array:
-    """start, start + step, … below stop (0 … start − 1 with one argument); int32 if all are integers, else float32."""
+    """start, start + step, … below stop (0 … start − 1 with one argument); int32 if all are integers, else
+    float32."""
     first, last = (0, start) if stop is None else (start, stop)
     if step == 0:
         raise ShapeError("arange: the step must not be 0.")

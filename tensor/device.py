@@ -1,7 +1,7 @@
 """A device: where arrays live and what computes them. Two kinds of backend, one face.
 
-`NumpyDevice` is the host through NumPy, there always. `OpenCLDevice` is one device of one OpenCL platform with its
-context, its one in-order queue and its memory pool, all made on first use.
+`NumpyDevice` is the host through NumPy, there always. `OpenCLDevice` is one device of one OpenCL platform
+with its context, its one in-order queue and its memory pool, all made on first use.
 """
 
 import threading
@@ -176,8 +176,9 @@ def out_of_memory(device: Device, size_bytes: int) -> OutOfMemoryError:
     memory = device.memory()
     largest = getattr(device, "largest_buffer_bytes", device.memory_bytes)
     return OutOfMemoryError(
-        f"{device.name} cannot hold another array of {_mebibytes(size_bytes)}: {_mebibytes(memory.in_use_bytes)} are "
-        f"in use of {_mebibytes(memory.limit_bytes)}, and one array may have {_mebibytes(largest)}. "
+        f"{device.name} cannot hold another array of {_mebibytes(size_bytes)}: "
+        f"{_mebibytes(memory.in_use_bytes)} are in use of {_mebibytes(memory.limit_bytes)}, "
+        f"and one array may have {_mebibytes(largest)}. "
         "Use a smaller batch, or another device."
     )
 

@@ -22,6 +22,8 @@ _LIBRARY_FOLDERS = (
     "/usr/local/nvidia/lib64",
 )
 
+_ON_NUMPY = "so arrays live in NumPy; for OpenCL on this CPU: pip install pyopencl[pocl]"
+
 _chosen: ContextVar[Device | None] = ContextVar("device", default=None)
 
 
@@ -41,9 +43,7 @@ def _discovered() -> tuple[tuple[Device, ...], tuple[str, ...]]:
     order = {"gpu": 0, "accelerator": 1, "cpu": 2}
     found.sort(key=lambda each: (order.get(each.kind, 3), -each.compute_units))
     if not found and not notes:
-        notes.append(
-            "No OpenCL device was found, so arrays live in NumPy; for OpenCL on this CPU: pip install pyopencl[pocl]"
-        )
+        notes.append(f"No OpenCL device was found, {_ON_NUMPY}")
     if not any("nvidia" in each.name.lower() for each in found):
         notes.extend(_nvidia_notes())
     return (*found, _host()), tuple(notes)
@@ -53,15 +53,11 @@ def _opencl_devices() -> tuple[list[Device], list[str]]:
     try:
         import pyopencl
     except ImportError as error:
-        return [], [
-            f"pyopencl cannot be imported ({error}), so arrays live in NumPy; for OpenCL: pip install pyopencl[pocl]"
-        ]
+        return [], [f"pyopencl cannot be imported ({error}), {_ON_NUMPY}"]
     try:
         platforms = pyopencl.get_platforms()
     except pyopencl.Error:
-        return [], [
-            "No OpenCL platform is installed, so arrays live in NumPy; for OpenCL on this CPU: pip install pyopencl[pocl]"
-        ]
+        return [], [f"No OpenCL platform is installed, {_ON_NUMPY}"]
     found: list[Device] = []
     notes: list[str] = []
     for p, each in enumerate(platforms):
@@ -76,14 +72,16 @@ def _opencl_devices() -> tuple[list[Device], list[str]]:
 
 
 def _nvidia_notes() -> list[str]:
-    """NVIDIA's driver brings its OpenCL library, but containers often lack the file that names it to the ICD loader."""
+    """NVIDIA's driver brings its OpenCL library, but containers often lack the file that names it to the ICD
+    loader."""
     path = next((p for folder in _LIBRARY_FOLDERS if (p := Path(folder) / _NVIDIA_LIBRARY).exists()), None)
     found = str(path) if path else ctypes.util.find_library("nvidia-opencl")
     if not found:
         return []
     return [
-        f"NVIDIA's OpenCL library is here ({found}) but not registered. Type: mkdir -p /etc/OpenCL/vendors && "
-        f"echo {_NVIDIA_LIBRARY} > /etc/OpenCL/vendors/nvidia.icd   (or, without root: export OCL_ICD_FILENAMES={found})"
+        f"NVIDIA's OpenCL library is here ({found}) but not registered. Type: mkdir -p /etc/OpenCL/vendors "
+        f"&& echo {_NVIDIA_LIBRARY} > /etc/OpenCL/vendors/nvidia.icd   "
+        f"(or, without root: export OCL_ICD_FILENAMES={found})"
     ]
 
 
@@ -100,7 +98,8 @@ def _host_memory_bytes() -> int:
 
 
 def device(spec: str | Device | None = None) -> Device:
-    """The device that `spec` names: "numpy", "cpu", "gpu", "opencl", "opencl:0:0", or part of a device's name.
+    """The device that `spec` names: "numpy", "cpu", "gpu", "opencl", "opencl:0:0", or part of a device's
+    name.
 
     None is the default device. Raises DeviceError with the list of devices when nothing fits.
     """

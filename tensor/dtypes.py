@@ -1,7 +1,7 @@
 """The dtypes of arrays: NumPy's own dtype objects, their OpenCL C names, and which dtype comes out of two.
 
-A bool is stored as one byte that holds 0 or 1. Python numbers take the dtype of the array they meet, as in the array
-API standard. Default dtypes are float32 and int32: what every OpenCL device computes at full speed.
+A bool is stored as one byte that holds 0 or 1. Python numbers take the dtype of the array they meet, as in
+the array API standard. Default dtypes are float32 and int32: what every OpenCL device computes at full speed.
 """
 
 from typing import Any
@@ -47,7 +47,7 @@ def as_dtype(value: Any) -> DType:
         return int32
     if value is float:
         return float32
-    dtype = numpy.dtype(value)
+    dtype: DType = numpy.dtype(value)
     if dtype not in OPENCL_NAMES:
         names = ", ".join(each.name for each in OPENCL_NAMES)
         raise DTypeError(f"An array cannot have dtype {dtype.name}; it can have one of: {names}.")

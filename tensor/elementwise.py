@@ -1,7 +1,8 @@
-"""Elementwise operations with broadcasting: a table of one line each, NumPy's definition beside the OpenCL expression.
+"""Elementwise operations with broadcasting: a table of one line each, NumPy's definition beside the OpenCL
+expression.
 
-Inputs of different dtypes are converted to a common one first (`dtypes.promote`). Operations that need real numbers
-(divide, exp, …) convert integers to float32.
+Inputs of different dtypes are converted to a common one first (`dtypes.promote`). Operations that need real
+numbers (divide, exp, …) convert integers to float32.
 """
 
 from collections.abc import Callable
@@ -48,6 +49,7 @@ def _dtypes(operation: Operation, *inputs: DType) -> tuple[DType, DType]:
 
 def _run_numpy(operation: Operation, *inputs: Any) -> Any:
     compute, result = _dtypes(operation, *(each.dtype for each in inputs))
+    broadcast_shape(operation.name, *(each.shape for each in inputs))  # our error, not NumPy's
     values = [each.astype(compute) for each in inputs[-2:]]
     with numpy.errstate(all="ignore"):
         return numpy.asarray(operation.definition(*inputs[:-2], *values), result)
@@ -225,7 +227,7 @@ def where(condition: Array, a: Operand, b: Operand) -> Array:
     return _WHERE(condition, first, second)
 
 
-# --- conversion between dtypes ----------------------------------------------------------------------------------------
+# --- conversion between dtypes ------------------------------------------------------------------------------
 
 
 def _convert(x: Any, dtype: DType) -> Any:

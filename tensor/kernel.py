@@ -19,7 +19,8 @@ from tensor.queue import Size
 
 
 class DeviceKernel:
-    """One kernel built for one device. Call it with sizes and raw arguments; arrays go in as `x.buffer, x.offset`.
+    """One kernel built for one device. Call it with sizes and raw arguments; arrays go in as `x.buffer,
+    x.offset`.
 
     Arguments are pyopencl buffers, Python numbers for scalars, bytes for OpenCL vectors such as int8, and
     pyopencl.LocalMemory. An OpenCL kernel object holds its arguments, so each thread has its own.
@@ -71,16 +72,17 @@ class DeviceKernel:
         expected = ", ".join("buffer" if each is None else str(each) for each in self._types)
         given = ", ".join(type(each).__name__ for each in arguments)
         return KernelBuildError(
-            f"Kernel {self.name} takes {len(self._types)} arguments ({expected}); got {len(arguments)} ({given}): {error}"
+            f"Kernel {self.name} takes {len(self._types)} arguments ({expected}); "
+            f"got {len(arguments)} ({given}): {error}"
         )
 
 
 class Kernel:
     """A user's OpenCL kernel: `k(global_size, *args, local_size=None)` launches it where its arrays live.
 
-    Arguments are arrays (contiguous and not a slice of a larger one; pass `x.buffer, x.offset` for those), Python or
-    NumPy numbers, and pyopencl objects. Writes land in the arrays given. Raises KernelBuildError, DeviceError,
-    ShapeError.
+    Arguments are arrays (contiguous and not a slice of a larger one; pass `x.buffer, x.offset` for those),
+    Python or NumPy numbers, and pyopencl objects. Writes land in the arrays given. Raises KernelBuildError,
+    DeviceError, ShapeError.
     """
 
     def __init__(self, source: str, name: str, options: Sequence[str] = ()) -> None:
@@ -106,8 +108,8 @@ class Kernel:
                 )
             if array.offset or not array.is_contiguous:
                 raise ShapeError(
-                    f"kernel {self.name}: an argument of shape {array.shape} is a view with strides {array.strides} at "
-                    f"offset {array.offset}; pass x.copy(), or x.buffer and x.offset and use them in the kernel."
+                    f"kernel {self.name}: an argument of shape {array.shape} is a view with strides "
+                    f"{array.strides} at offset {array.offset}; pass x.copy(), or x.buffer and x.offset."
                 )
         size = (global_size,) if isinstance(global_size, int) else tuple(global_size)
         raw = [each.buffer if isinstance(each, Array) else each for each in arguments]

@@ -1,6 +1,7 @@
 """Shapes and strides: broadcasting, joining axes that lie together, and how a kernel walks over them.
 
-Everything here is a pure function of small tuples and cached, so that an eager operation pays for it once per shape.
+Everything here is a pure function of small tuples and cached, so that an eager operation pays for it once
+per shape.
 """
 
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ def broadcast_strides(shape: Shape, strides: Shape, target: Shape) -> Shape:
 
 
 def collapse(shape: Shape, operands: tuple[Shape, ...]) -> tuple[list[int], list[list[int]]]:
-    """Join neighbouring axes that every operand walks as one, and drop axes of size 1; at least one axis remains."""
+    """Join neighbouring axes that every operand walks as one, and drop axes of size 1; at least one axis
+    remains."""
     sizes: list[int] = []
     joined: list[list[int]] = [[] for _ in operands]
     for axis, size in enumerate(shape):
@@ -65,7 +67,8 @@ def collapse(shape: Shape, operands: tuple[Shape, ...]) -> tuple[list[int], list
 
 @dataclass(frozen=True)
 class Plan:
-    """How an elementwise kernel walks: which of the two kernels, its sizes, the arguments that are not buffers."""
+    """How an elementwise kernel walks: which of the two kernels, its sizes, the arguments that are not
+    buffers."""
 
     contiguous: bool
     index: str
@@ -100,8 +103,8 @@ def item_sizes(units: int, count: int) -> tuple[Shape, Shape]:
 def _strided_plan(units: int, sizes: list[int], strides: list[list[int]]) -> Plan:
     if len(sizes) > MAX_AXES:
         raise ShapeError(
-            f"A layout with {len(sizes)} axes that cannot be joined ({tuple(sizes)}); at most {MAX_AXES} can be "
-            "walked. Use x.copy() on the operands first."
+            f"A layout with {len(sizes)} axes that cannot be joined ({tuple(sizes)}); at most {MAX_AXES} "
+            "can be walked. Use x.copy() on the operands first."
         )
     rows, columns = prod(sizes[:-1]), sizes[-1]
     each_column = min(columns, CPU_ELEMENTS_EACH)

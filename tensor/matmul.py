@@ -1,33 +1,84 @@
-"""The matrix product of matrices and of stacks of them."""
+"""The matrix product of float32 arrays: NumPy's definition, and kernels for CPUs and GPUs (`tensor.gemm`)."""
 
 from typing import Any
 
 import numpy
 
-from tensor.array import Array
+from tensor import dtypes, gemm
+from tensor.array import Array, Shape
 from tensor.errors import DTypeError, ShapeError
-from tensor.layout import broadcast_shape
-from tensor.primitive import primitive, through_host
+from tensor.layout import broadcast_shape, broadcast_strides, collapse
+from tensor.primitive import primitive
+from tensor.views import reshape
 
 
-def _matmul(a: Any, b: Any) -> Any:
-    return numpy.asarray(numpy.matmul(a, b))
+def _matmul_numpy(a: Any, b: Any) -> Any:
+    with numpy.errstate(all="ignore"):
+        return numpy.asarray(numpy.matmul(a, b))
 
 
-_MATMUL = primitive("matmul", numpy=_matmul, opencl=through_host(_matmul))
+def _matmul_opencl(a: Array, b: Array) -> Array:
+    (M, K), N = a.shape[-2:], b.shape[-1]
+    stack = broadcast_shape("matmul", a.shape[:-2], b.shape[:-2])
+    output = Array.new((*stack, M, N), dtypes.float32, a.device)
+    if K == 0:
+        output.write(numpy.zeros(output.shape, numpy.float32))  # a sum of nothing
+    elif output.size:
+        _launch_stacks(a, b, output, stack, gemm.Product(1, M, N, K))
+    return output
+
+
+def _launch_stacks(a: Array, b: Array, output: Array, stack: Shape, one: gemm.Product) -> None:
+    """One launch for the innermost stack axis (axes that can be joined are), in a loop over the outer ones."""
+    sizes, (a_strides, b_strides) = collapse(
+        stack,
+        (
+            broadcast_strides(a.shape[:-2], a.strides[:-2], stack),
+            broadcast_strides(b.shape[:-2], b.strides[:-2], stack),
+        ),
+    )
+    *outer, count = sizes
+    *a_outer, a_stack = a_strides
+    *b_outer, b_stack = b_strides
+    product = gemm.Product(count, one.M, one.N, one.K)
+    for at, index in enumerate(numpy.ndindex(*outer)):
+        a_offset = a.offset + sum(i * step for i, step in zip(index, a_outer, strict=True))
+        b_offset = b.offset + sum(i * step for i, step in zip(index, b_outer, strict=True))
+        gemm.launch(
+            a.device,
+            product,
+            gemm.Matrices(a.buffer, a_offset, a_stack, *a.strides[-2:]),
+            gemm.Matrices(b.buffer, b_offset, b_stack, *b.strides[-2:]),
+            output.buffer,
+            at * count * one.M * one.N,
+        )
+
+
+_MATMUL = primitive("matmul", numpy=_matmul_numpy, opencl=_matmul_opencl)
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a[…, M, K] · b[…, K, N] → […, M, N] in float32; leading axes are broadcast, transposed views need no copy.
+    """The matrix product a[…, M, K] · b[…, K, N] -> […, M, N] of float32 arrays.
 
-    A vector [K] on the left or right is a row or a column whose axis disappears from the result.
+    Axes before the last two are stacks of matrices and broadcast. A vector is a row on the left, a column on the right,
+    and its axis is dropped from the result. Any strides do, so `a.T` and slices cost no copy. The order in which
+    products are added depends on the shapes and the device alone: the same bits at each call.
+    Raises ShapeError if the shapes do not fit, DTypeError for dtypes other than float32.
     """
-    if a.dtype.kind != "f" or b.dtype.kind != "f":
-        raise DTypeError(f"matmul: expected float32, got {a.dtype.name} and {b.dtype.name}; use astype.")
-    inner = b.shape[-2] if b.ndim > 1 else b.shape[0] if b.ndim else 0
-    if not a.ndim or not b.ndim or a.shape[-1] != inner:
+    for each in (a, b):
+        if each.dtype != dtypes.float32:
+            raise DTypeError(
+                f"matmul: expected float32, got {a.dtype.name} and {b.dtype.name}; use astype first."
+            )
+    if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ShapeError(
-            f"matmul: the last axis of {a.shape} must be as long as the last but one of {b.shape}."
+            f"matmul: shapes {a.shape} and {b.shape} do not fit; expected […, M, K] and […, K, N]."
         )
     broadcast_shape("matmul", a.shape[:-2], b.shape[:-2])
-    return _MATMUL(a, b)
+    left = reshape(a, (1, a.shape[0])) if a.ndim == 1 else a
+    right = reshape(b, (b.shape[0], 1)) if b.ndim == 1 else b
+    product = _MATMUL(left, right)
+    if a.ndim > 1 and b.ndim > 1:
+        return product
+    stack, (M, N) = product.shape[:-2], product.shape[-2:]
+    return reshape(product, (*stack, *((M,) if a.ndim > 1 else ()), *((N,) if b.ndim > 1 else ())))

@@ -1,8 +1,9 @@
-"""Who owns device memory: storages, the pool of each OpenCL device, and scopes that free a step's temporaries at once.
+"""Who owns device memory: storages, the pool of each OpenCL device, and scopes that free a step's
+temporaries at once.
 
-A pool keeps freed buffers and hands them out again; an allocation then costs less than a microsecond instead of a
-driver call. That is safe because each device has one in-order queue: whoever gets a buffer can only enqueue work behind
-the work of the former owner.
+A pool keeps freed buffers and hands them out again; an allocation then costs less than a microsecond instead
+of a driver call. That is safe because each device has one in-order queue: whoever gets a buffer can only
+enqueue work behind the work of the former owner.
 """
 
 import threading
@@ -54,7 +55,8 @@ class Storage:
         buffer = self._buffer
         if buffer is None:
             raise DeviceError(
-                "This array was released when its scope ended; return it from the scope's function or keep() it."
+                "This array was released when its scope ended; keep() it there, "
+                "or return it from the function."
             )
         return buffer
 
@@ -73,9 +75,9 @@ _state = _State()
 class scope:  # noqa: N801 - reads as a statement: `with tensor.scope():`
     """Release all arrays made inside, except those that are kept.
 
-    As a block: `with tensor.scope() as inside: …; inside.keep(loss)`. As a decorator of a function: arrays in its
-    return value (an array, or tuples, lists, dicts of them) are kept. Scopes nest; what an inner scope keeps belongs to
-    the outer one. They are per thread.
+    As a block: `with tensor.scope() as inside: …; inside.keep(loss)`. As a decorator of a function: arrays
+    in its return value (an array, or tuples, lists, dicts of them) are kept. Scopes nest; what an inner scope
+    keeps belongs to the outer one. They are per thread.
     """
 
     def __init__(self) -> None:

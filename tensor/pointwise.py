@@ -1,4 +1,5 @@
-"""Launching kernels/elementwise.cl: one output, one to three inputs of any layout, an expression between them."""
+"""Launching kernels/elementwise.cl: one output, one to three inputs of any layout, an expression between
+them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,8 @@ _kernels: dict[Any, Any] = {}
 
 
 def launch(expression: str, compute: DType, output: Array, inputs: Sequence[Array]) -> None:
-    """output[…] = expression of inputs broadcast to the output's shape; `compute` is the dtype it is evaluated in."""
+    """output[…] = expression of inputs broadcast to the output's shape; `compute` is the dtype it is
+    evaluated in."""
     shape = output.shape
     if 0 in shape:
         return

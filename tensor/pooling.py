@@ -1,7 +1,8 @@
 """Max and average pooling of images NHWC, in both directions.
 
-Output size: (size + 2·padding − window) / stride + 1, rounded up with `ceil_mode`, else down; a window that would begin
-beyond the image and its padding is left out. The networks of 2016 round max pooling up and average pooling down.
+Output size: (size + 2·padding − window) / stride + 1, rounded up with `ceil_mode`, else down; a window that
+would begin beyond the image and its padding is left out. The networks of 2016 round max pooling up and
+average pooling down.
 """
 
 from functools import partial
@@ -58,7 +59,8 @@ def _max_pool2d_backward(
     dx = numpy.zeros_like(x)
     for i, j, rows, columns in _pixels(x.shape, y.shape, size, stride, padding):
         window = x[:, rows, columns]
-        flat = (window == y[:, i : i + 1, j : j + 1]).reshape(x.shape[0], -1, x.shape[3])
+        cells = window.shape[1] * window.shape[2]
+        flat = (window == y[:, i : i + 1, j : j + 1]).reshape(x.shape[0], cells, x.shape[3])
         first = flat & (numpy.cumsum(flat, axis=1) == 1)  # of several equal maxima the first one gets it all
         dx[:, rows, columns] += first.reshape(window.shape) * dy[:, i : i + 1, j : j + 1]
     return dx
@@ -170,7 +172,8 @@ def _check(where: str, expected: tuple[int, ...], *arrays: Array) -> None:
 def max_pool2d(
     x: Array, size: Pair, *, stride: Pair | None = None, padding: Pair = (0, 0), ceil_mode: bool = False
 ) -> Array:
-    """Largest value of each window of x[N, H, W, C] → [N, OH, OW, C]; padding never wins. stride defaults to size."""
+    """Largest value of each window of x[N, H, W, C] → [N, OH, OW, C]; padding never wins. stride defaults to
+    size."""
     parameters = _geometry("max_pool2d", x.shape, size, stride, padding, ceil_mode)
     _check("max_pool2d", x.shape, x)
     return _MAX_POOL2D(x, **parameters)
@@ -196,7 +199,8 @@ def max_pool2d_backward(
 def avg_pool2d(
     x: Array, size: Pair, *, stride: Pair | None = None, padding: Pair = (0, 0), ceil_mode: bool = False
 ) -> Array:
-    """Mean of each window of x[N, H, W, C] → [N, OH, OW, C]; padding counts as zeros. stride defaults to size."""
+    """Mean of each window of x[N, H, W, C] → [N, OH, OW, C]; padding counts as zeros. stride defaults to
+    size."""
     parameters = _geometry("avg_pool2d", x.shape, size, stride, padding, ceil_mode)
     _check("avg_pool2d", x.shape, x)
     return _AVG_POOL2D(x, **parameters)

@@ -1,14 +1,14 @@
 """The table of primitives, and the one function through which every call of one goes.
 
-A primitive is one operation with its two forms side by side: `numpy`, which takes and returns NumPy arrays and is the
-specification, and `opencl`, which takes and returns arrays and launches kernels. A view (reshape, slicing) has one form
-for both, since it only computes strides.
+A primitive is one operation with its two forms side by side: `numpy`, which takes and returns NumPy arrays
+and is the specification, and `opencl`, which takes and returns arrays and launches kernels. A view (reshape,
+slicing) has one form for both, since it only computes strides.
 
     double = tensor.primitive("double", numpy=lambda x: x * 2, opencl=launch_double)
     y = double(x)
 
-When a tape is active in this thread, `Primitive.__call__` appends what was called; nn differentiates such tapes. What a
-primitive calls inside is not taped.
+When a tape is active in this thread, `Primitive.__call__` appends what was called; nn differentiates such
+tapes. What a primitive calls inside is not taped. What works in place is, so that nn can refuse it.
 """
 
 import threading
@@ -43,7 +43,8 @@ _taping = _Taping()
 
 @contextmanager
 def recording_calls() -> Iterator[list[Call]]:
-    """Tape all primitive calls of this thread inside the block; blocks nest, the innermost one gets the calls."""
+    """Tape all primitive calls of this thread inside the block; blocks nest, the innermost one gets the
+    calls."""
     outer = _taping.tape
     tape: list[Call] = []
     _taping.tape = tape
@@ -128,9 +129,9 @@ def primitive(
 ) -> Primitive:
     """Add an operation to the table: either `numpy` and `opencl`, or `view` alone. Names are unique.
 
-    `numpy(*numpy_arrays, **parameters)` returns a new NumPy array, `opencl(*arrays, **parameters)` a new Array on the
-    same device; with `in_place` both write into their inputs instead. `through_host(numpy)` gives an `opencl` form that
-    computes on the host.
+    `numpy(*numpy_arrays, **parameters)` returns a new NumPy array, `opencl(*arrays, **parameters)` a new
+    Array on the same device; with `in_place` both write into their inputs instead. `through_host(numpy)`
+    gives an `opencl` form that computes on the host.
     """
     if name in PRIMITIVES:
         raise MeshError(f"There is a primitive named {name} already; give yours another name.")
@@ -141,7 +142,8 @@ def primitive(
 
 
 def through_host(definition: Callable[..., Any]) -> Callable[..., Array]:
-    """An OpenCL form that brings its inputs to the host, runs the NumPy definition, and sends the result back."""
+    """An OpenCL form that brings its inputs to the host, runs the NumPy definition, and sends the result
+    back."""
 
     def run(*inputs: Array, **parameters: Any) -> Array:
         outputs: list[Array] = []

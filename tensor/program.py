@@ -1,7 +1,7 @@
 """Building OpenCL C text for a device, and the disk cache of binaries that saves doing it again.
 
-A cached file is one line of JSON (kernel names and their argument types), then the driver's binary. Its name is a hash
-of everything the binary depends on: device, driver, options and source.
+A cached file is one line of JSON (kernel names and their argument types), then the driver's binary. Its name
+is a hash of everything the binary depends on: device, driver, options and source.
 """
 
 import hashlib
@@ -57,7 +57,8 @@ def source_text(name: str) -> str:
 
 
 def build_program(device: Device, source: str, options: Sequence[str]) -> tuple[Any, Signatures]:
-    """The built program and its kernels' argument types, from the disk cache if there; raises KernelBuildError."""
+    """The built program and its kernels' argument types, from the disk cache if there; raises
+    KernelBuildError."""
     if not isinstance(device, OpenCLDevice):
         raise DeviceError(f"A kernel needs an OpenCL device, but its arrays are on {device.spec}.")
     with device.build_lock:
@@ -89,7 +90,8 @@ def _compile(device: OpenCLDevice, source: str, options: list[str]) -> Any:
     import pyopencl
 
     with warnings.catch_warnings():
-        # Drivers report notes of their own ("1 warning generated") as compiler output; only failures matter here.
+        # Drivers report notes of their own ("1 warning generated") as compiler output; only failures matter
+        # here.
         warnings.simplefilter("ignore", pyopencl.CompilerWarning)
         try:
             return pyopencl.Program(device.context, source).build(options)
@@ -103,11 +105,13 @@ def _readable(log: str, source: str, device: OpenCLDevice) -> str:
     marker = next((i for i, line in enumerate(lines) if line.startswith("#line 1 ")), -1)
     messages = []
     for line in log.splitlines():
-        match = re.search(r":(\d+):(\d+): *((?:fatal )?error: .*)", line)
-        if match:
+        # PoCL writes "error: file:3:10: what", other drivers "file:3:10: error: what".
+        match = re.search(r":(\d+):\d+: *(.*)", line)
+        if match and "error" in line:
             number = int(match.group(1))
             text = lines[marker + number] if 0 <= marker + number < len(lines) else ""
-            messages.append(f"  line {number}: {match.group(3)}\n    {text.strip()}")
+            what = match.group(2).removeprefix("fatal ").removeprefix("error: ")
+            messages.append(f"  line {number}: {what}\n    {text.strip()}")
     return f"An OpenCL kernel does not compile on {device.name}:\n" + ("\n".join(messages) or log)
 
 
@@ -118,7 +122,8 @@ def _signatures(program: Any) -> Signatures:
     names = program.get_info(pyopencl.program_info.KERNEL_NAMES).split(";")
     kernels = {name: pyopencl.Kernel(program, name) for name in names}
     return {
-        name: [each.get_arg_info(i, kind) for i in range(each.num_args)] for name, each in kernels.items()
+        name: [str(each.get_arg_info(i, kind)) for i in range(each.num_args)]
+        for name, each in kernels.items()
     }
 
 
@@ -134,7 +139,8 @@ def argument_dtype(type_name: str, kernel_name: str) -> numpy.dtype[Any] | None:
     if vector:
         return numpy.dtype((numpy.void, numpy.dtype(_SCALARS[vector[1]]).itemsize * int(vector[2])))
     raise KernelBuildError(
-        f"Kernel {kernel_name} has an argument of type {type_name}; use OpenCL's own type names (#define, not typedef)."
+        f"Kernel {kernel_name} has an argument of type {type_name}; "
+        "use OpenCL's own type names (#define, not typedef)."
     )
 
 
@@ -147,7 +153,8 @@ def cache_folder() -> Path:
 
 
 def _load(device: OpenCLDevice, path: Path) -> tuple[Any, Signatures] | None:
-    """A cached binary: one line of JSON with the signatures, then the driver's bytes. None if it is not usable."""
+    """A cached binary: one line of JSON with the signatures, then the driver's bytes. None if it is not
+    usable."""
     import pyopencl
 
     try:

@@ -1,8 +1,9 @@
-"""The one door to a device: every launch and every host call passes through its Queue, so that it can be recorded.
+"""The one door to a device: every launch and every host call passes through its Queue, so that it can be
+recorded.
 
-Enqueuing a kernel whose arguments are set costs 2–5 µs on PoCL; finding the kernel and setting arguments costs several
-times that. A recording therefore gives every launch a kernel object of its own with the arguments bound, and replaying
-is a loop of raw enqueues.
+Enqueuing a kernel whose arguments are set costs 2–5 µs on PoCL; finding the kernel and setting arguments
+costs several times that. A recording therefore gives every launch a kernel object of its own with the
+arguments bound, and replaying is a loop of raw enqueues.
 """
 
 import threading

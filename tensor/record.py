@@ -4,9 +4,10 @@
     images[...] = next_batch
     step.replay()                                       # the same launches on the same memory
 
-A replay repeats launches with the buffers and numbers of the first run: whatever shall differ from run to run (a batch,
-the learning rate, a random counter) has to live in device memory. Memory that is allocated while recording comes from a
-pool of the recording's own, so nothing else is ever placed where a replay writes; memory from outside is kept alive.
+A replay repeats launches with the buffers and numbers of the first run: whatever shall differ from run to
+run (a batch, the learning rate, a random counter) has to live in device memory. Memory that is allocated
+while recording comes from a pool of the recording's own, so nothing else is ever placed where a replay
+writes; memory from outside is kept alive.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +19,8 @@ from tensor.errors import RecordError
 
 
 class Recording:
-    """The launches and host calls of one run, in order. `result` is what the function returned, in memory that each
-    replay writes anew."""
+    """The launches and host calls of one run, in order. `result` is what the function returned, in memory
+    that each replay writes anew."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -33,7 +34,8 @@ class Recording:
         return len(self._actions)
 
     def replay(self) -> Any:
-        """Do it all again; returns `result`, whose arrays now hold the new values. Does not wait for the device."""
+        """Do it all again; returns `result`, whose arrays now hold the new values. Does not wait for the
+        device."""
         if self.device.queue.recording is not None:
             raise RecordError("replay() inside record(): call the recorded function itself there.")
         for action in self._actions:
@@ -49,7 +51,8 @@ class Recording:
                 self._kept[address] = each
 
     def own(self, buffer: Any) -> None:
-        """`buffer` is from this recording's pool, which stays as long as the recording: no need to keep it."""
+        """`buffer` is from this recording's pool, which stays as long as the recording: no need to keep
+        it."""
         self._owned.add(buffer.int_ptr)
 
 

@@ -1,4 +1,5 @@
-"""Launching kernels/reduction.cl: which axes are kept, which reduced, and into how many chunks the work is cut."""
+"""Launching kernels/reduction.cl: which axes are kept, which reduced, and into how many chunks the work is
+cut."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,7 +36,8 @@ class Part:
 
 @dataclass(frozen=True)
 class ReducePlan:
-    """Kernel, sizes and arguments of a reduction; `chunks` more than one asks for a second launch over them."""
+    """Kernel, sizes and arguments of a reduction; `chunks` more than one asks for a second launch over
+    them."""
 
     kernel: str
     kept: Part

@@ -12,8 +12,14 @@ from tensor.primitive import primitive
 from tensor.views import contiguous
 
 
+def _shifted(logits: Any) -> Any:
+    """logits − the largest of their row, which keeps exp() from overflowing."""
+    with numpy.errstate(over="ignore", invalid="ignore"):
+        return logits - logits.max(axis=1, keepdims=True)
+
+
 def _forward(logits: Any, labels: Any) -> Any:
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted = _shifted(logits)
     total = numpy.log(numpy.exp(shifted).sum(axis=1))
     valid = (labels >= 0) & (labels < logits.shape[1])
     chosen = numpy.where(valid, labels, 0)
@@ -22,7 +28,7 @@ def _forward(logits: Any, labels: Any) -> Any:
 
 
 def _backward(logits: Any, labels: Any, dlosses: Any) -> Any:
-    powers = numpy.exp(logits - logits.max(axis=1, keepdims=True))
+    powers = numpy.exp(_shifted(logits))
     target = numpy.arange(logits.shape[1]) == labels[:, None]
     return ((powers / powers.sum(axis=1, keepdims=True) - target) * dlosses[:, None]).astype(numpy.float32)
 
@@ -83,5 +89,6 @@ def _check(where: str, logits: Array, labels: Array) -> None:
         )
     if logits.dtype != dtypes.float32 or labels.dtype != dtypes.int32:
         raise DTypeError(
-            f"{where}: expected float32 logits and int32 labels, got {logits.dtype.name} and {labels.dtype.name}."
+            f"{where}: expected float32 logits and int32 labels, "
+            f"got {logits.dtype.name} and {labels.dtype.name}."
         )

@@ -1,4 +1,5 @@
-"""Views: other shapes and strides over the same memory; and copying between layouts, which is what they replace."""
+"""Views: other shapes and strides over the same memory; and copying between layouts, which is what they
+replace."""
 
 from math import prod
 from typing import Any
@@ -17,7 +18,7 @@ from tensor.primitive import primitive
 Key = tuple[int | slice | None, ...]
 
 
-# --- copies -----------------------------------------------------------------------------------------------------------
+# --- copies -------------------------------------------------------------------------------------------------
 
 
 def _copy_opencl(x: Array) -> Array:
@@ -54,13 +55,13 @@ def assign(target: Array, value: Array) -> None:
     """target[...] = value, broadcast; both of one dtype and device, and not overlapping in memory."""
     if target.dtype != value.dtype:
         value = astype(value, target.dtype)
-    broadcast_to(value, target.shape)
+    _require_broadcast("x[key] = value", value.shape, target.shape)
     if value.storage is target.storage:
         value = copy(value)
     _ASSIGN(target, value)
 
 
-# --- reshape ----------------------------------------------------------------------------------------------------------
+# --- reshape ------------------------------------------------------------------------------------------------
 
 
 def _reshaped_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:
@@ -96,7 +97,8 @@ _RESHAPE = primitive("reshape", view=_reshape)
 
 
 def reshape(x: Array, shape: Any) -> Array:
-    """The same elements in row-major order under another shape; one size may be −1. A view wherever strides allow."""
+    """The same elements in row-major order under another shape; one size may be −1. A view wherever strides
+    allow."""
     sizes = tuple(int(each) for each in ((shape,) if isinstance(shape, int) else shape))
     known = prod(each for each in sizes if each != -1)
     if sizes.count(-1) == 1 and known and x.size % known == 0:
@@ -106,7 +108,7 @@ def reshape(x: Array, shape: Any) -> Array:
     return x if sizes == x.shape else _RESHAPE(x, shape=sizes)
 
 
-# --- permute, broadcast -----------------------------------------------------------------------------------------------
+# --- permute, broadcast -------------------------------------------------------------------------------------
 
 
 def _permute(x: Array, axes: Shape) -> Array:
@@ -130,19 +132,23 @@ def _broadcast(x: Array, shape: Shape) -> Array:
     return Array(x.storage, shape, broadcast_strides(x.shape, x.strides, shape), x.offset, x.dtype)
 
 
+def _require_broadcast(where: str, shape: Shape, wanted: Shape) -> None:
+    missing = len(wanted) - len(shape)
+    if missing < 0 or any(n not in (1, m) for n, m in zip(shape, wanted[missing:], strict=True)):
+        raise ShapeError(f"{where}: shape {shape} cannot be broadcast to {wanted}.")
+
+
 _BROADCAST_TO = primitive("broadcast_to", view=_broadcast)
 
 
 def broadcast_to(x: Array, shape: Any) -> Array:
     """The view of x repeated to `shape` by the rules of broadcasting."""
     wanted = tuple(shape)
-    missing = len(wanted) - x.ndim
-    if missing < 0 or any(n not in (1, m) for n, m in zip(x.shape, wanted[missing:], strict=True)):
-        raise ShapeError(f"broadcast_to: shape {x.shape} cannot be broadcast to {wanted}.")
+    _require_broadcast("broadcast_to", x.shape, wanted)
     return x if wanted == x.shape else _BROADCAST_TO(x, shape=wanted)
 
 
-# --- indexing ---------------------------------------------------------------------------------------------------------
+# --- indexing -----------------------------------------------------------------------------------------------
 
 
 def _index(x: Array, key: Key) -> Array:

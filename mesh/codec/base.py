@@ -6,6 +6,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+import tensor
 from mesh.codec.errors import CodecError, NonFiniteError
 
 Floats = NDArray[numpy.float32]
@@ -45,16 +46,32 @@ class Codec(ABC):
         Raises CodecError for a payload that no encoder makes; `out` is then as it was.
         """
 
+    def encode_array(self, x: tensor.Array) -> tensor.Array:
+        """Payload of `x`, float32[size], as uint8[payload_bytes(size)] on its device; raises as `encode`."""
+        return tensor.asarray(numpy.frombuffer(self.encode(x), numpy.uint8), device=x.device)
+
+    def decode_array(
+        self, payload: Payload | tensor.Array, size: int, device: tensor.Device | str | None = None
+    ) -> tensor.Array:
+        """Values float32[size] of `payload` on `device`: by default the payload's, or the default device."""
+        if isinstance(payload, tensor.Array):
+            device = device or payload.device
+            payload = payload.numpy().tobytes()
+        return tensor.asarray(self.decode(payload, size), device=device)
+
     def _checked_payload(self, payload: Payload, size: int) -> Bytes:
         """The payload as uint8[payload_bytes(size)], without a copy."""
-        seen = memoryview(payload).nbytes
+        self._check_length(memoryview(payload).nbytes, size)
+        return numpy.frombuffer(payload, numpy.uint8)
+
+    def _check_length(self, seen: int, size: int) -> None:
+        """Raise CodecError unless a payload of `size` values has `seen` bytes."""
         expected = self.payload_bytes(size)
         if seen != expected:
             raise CodecError(
                 f"{self.name}: a payload of {size} values has {expected} bytes, but this one has {seen}. "
                 f"Check that both peers run the same job: `mesh status` shows its hash."
             )
-        return numpy.frombuffer(payload, numpy.uint8)
 
 
 def checked_size(size: int) -> int:
@@ -64,14 +81,19 @@ def checked_size(size: int) -> int:
     return size
 
 
+def check_vector(array: Any) -> None:
+    """Raise CodecError unless `array`, of NumPy or of a device, is float32 and has one axis."""
+    if array.dtype != numpy.float32 or array.ndim != 1:
+        raise CodecError(
+            f"a codec takes a flat float32 vector, but got {array.dtype} of shape {array.shape}. "
+            f"Write x.astype(float32) and reshape(-1) where that is meant."
+        )
+
+
 def host_vector(array: Any) -> Floats:
     """`array` as contiguous float32[size] on the host; raises CodecError for another dtype or rank."""
     vector = numpy.asarray(array)
-    if vector.dtype != numpy.float32 or vector.ndim != 1:
-        raise CodecError(
-            f"a codec takes a flat float32 vector, but got {vector.dtype} of shape {vector.shape}. "
-            f"Write x.astype(float32) and reshape(-1) where that is meant."
-        )
+    check_vector(vector)
     return numpy.ascontiguousarray(vector)
 
 

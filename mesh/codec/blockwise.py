@@ -23,11 +23,14 @@ from typing import Any
 
 import numpy
 
+import tensor
+from mesh.codec import device as device_forms
 from mesh.codec.base import (
     Bytes,
     Codec,
     Floats,
     Payload,
+    check_vector,
     checked_size,
     host_vector,
     refuse_non_finite,
@@ -66,7 +69,29 @@ class BlockCodec(Codec):
         return -(-checked_size(size) // self.block)
 
     def encode(self, array: Any) -> bytes:
-        """Bytes of `array`, float32[size], each value by its exact nearest code."""
+        """Bytes of `array`, float32[size], each value by its exact nearest code, computed where it is."""
+        if isinstance(array, tensor.Array):
+            return self.encode_array(array).numpy().tobytes()
+        return self.encode_host(array)
+
+    def encode_array(self, x: tensor.Array) -> tensor.Array:
+        """The payload of `x`, float32[size], on the same device."""
+        check_vector(x)
+        return device_forms.encode(x, codec=self)
+
+    def decode_array(
+        self, payload: Payload | tensor.Array, size: int, device: tensor.Device | str | None = None
+    ) -> tensor.Array:
+        """Values float32[size] of `payload` on `device`."""
+        if not isinstance(payload, tensor.Array):
+            payload = tensor.asarray(numpy.frombuffer(payload, numpy.uint8), device=device)
+        elif device is not None:
+            payload = payload.to_device(device)
+        self._check_length(payload.size_bytes, size)
+        return device_forms.decode(payload, codec=self, size=size)
+
+    def encode_host(self, array: Any) -> bytes:
+        """Bytes of `array`, float32[size], by NumPy: the specification of all other forms."""
         vector = host_vector(array)
         payload = numpy.empty(self.payload_bytes(vector.size), numpy.uint8)
         scales, codes = self._parts(payload, vector.size)
@@ -120,7 +145,7 @@ class BlockCodec(Codec):
     def _decoded(self, payload: Payload, size: int) -> Iterator[tuple[slice, Floats]]:
         """Piece after piece of the values, once every scale has been checked."""
         signed, codes = self._parts(self._checked_payload(payload, size), size)
-        self._check_scales(signed)
+        self.check_scales(signed)
         table = numpy.concatenate([book.signed for book in self.books])
         for rows, span in self._pieces(size):
             scales = numpy.abs(signed[rows])
@@ -129,7 +154,7 @@ class BlockCodec(Codec):
                 index += (numpy.signbit(signed[rows]) * 256)[:, None]
             yield span, _products(table.take(index, mode="clip"), scales).reshape(-1)
 
-    def _check_scales(self, signed: Floats) -> None:
+    def check_scales(self, signed: Floats) -> None:
         """Raise CodecError unless every scale is one that an encoder makes."""
         sizes = numpy.abs(signed)
         usual = (sizes >= SMALLEST_NORMAL) & numpy.isfinite(sizes)

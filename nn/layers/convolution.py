@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import tensor
+from nn.errors import NetworkError
 from nn.initialization import fan_in_uniform
 from nn.layer import Layer, Parameter
 from tensor import Array
@@ -41,6 +42,8 @@ class Conv2d(Layer):
     ) -> None:
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.padding = pair(kernel_size), pair(stride), pair(padding)
+        if min(in_channels, out_channels, *self.kernel_size, *self.stride) < 1 or min(self.padding) < 0:
+            raise NetworkError(f"All sizes must be at least 1, and a padding at least 0; got {self!r}.")
         fan_in = self.kernel_size[0] * self.kernel_size[1] * in_channels
         self.weight = Parameter((out_channels, *self.kernel_size, in_channels), fan_in_uniform(fan_in))
         self.has_bias = bias

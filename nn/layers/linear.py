@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import tensor
+from nn.errors import NetworkError
 from nn.initialization import fan_in_uniform
 from nn.layer import Layer, Parameter
 from tensor import Array
@@ -25,6 +26,8 @@ class Linear(Layer):
         self.in_shape = (in_features,) if isinstance(in_features, int) else tuple(in_features)
         self.in_size = math.prod(self.in_shape)
         self.out_features = out_features
+        if min(out_features, *self.in_shape) < 1:
+            raise NetworkError(f"All sizes must be at least 1; got {self!r}.")
         self.weight = Parameter((out_features, self.in_size), fan_in_uniform(self.in_size))
         self.has_bias = bias
         if bias:

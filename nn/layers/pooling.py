@@ -27,6 +27,8 @@ class _Pool2d(Layer):
         self.size, self.padding = pair(size), pair(padding)
         self.stride = self.size if stride is None else pair(stride)
         self.ceil_mode = ceil_mode
+        if min(*self.size, *self.stride) < 1 or min(self.padding) < 0:
+            raise NetworkError(f"All sizes must be at least 1, and a padding at least 0; got {self!r}.")
         if any(2 * pad > size for pad, size in zip(self.padding, self.size, strict=True)):
             raise NetworkError(
                 f"{type(self).__name__} expected a padding of at most half the window {self.size}, "

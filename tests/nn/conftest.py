@@ -1,10 +1,10 @@
 """Every test of `nn` that takes `device` runs on each device of this machine, NumPy included."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy
 import pytest
-import torch
 
 import tensor
 from tensor import Device
@@ -21,6 +21,9 @@ def generator() -> numpy.random.Generator:
     return numpy.random.default_rng(7)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _two_threads() -> None:
-    torch.set_num_threads(2)
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """PyTorch, to compare with; where it is not installed (the extra `reference`), such tests are skipped."""
+    module = pytest.importorskip("torch")
+    module.set_num_threads(2)
+    return module

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy
 import pytest
-import torch
 
 import nn
 import tensor
@@ -44,7 +43,7 @@ FUNCTIONS: dict[str, Function] = {
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS.keys())
 def test_every_rule_agrees_with_pytorch(
-    function: Function, device: Device, generator: numpy.random.Generator
+    function: Function, device: Device, generator: numpy.random.Generator, torch: Any
 ) -> None:
     values = [generator.uniform(0.5, 2, shape).astype(numpy.float32) for shape in [(3, 4), (4,)]]
     theirs = [torch.tensor(value, requires_grad=True) for value in values]
@@ -66,7 +65,7 @@ def test_every_rule_agrees_with_pytorch(
 
 
 @pytest.mark.parametrize("name", ["max", "min"])
-def test_extremes_share_among_ties_as_pytorch_does(name: str, device: Device) -> None:
+def test_extremes_share_among_ties_as_pytorch_does(name: str, device: Device, torch: Any) -> None:
     value = numpy.array([[1, 3, 3], [2, 2, 1]], numpy.float32)
     theirs = torch.tensor(value, requires_grad=True)
     getattr(torch, f"a{name}")(theirs, 1).backward(torch.tensor([1.0, 2.0]))
@@ -82,7 +81,9 @@ def test_extremes_share_among_ties_as_pytorch_does(name: str, device: Device) ->
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_softmax_cross_entropy(reduction: Any, device: Device, generator: numpy.random.Generator) -> None:
+def test_softmax_cross_entropy(
+    reduction: Any, device: Device, generator: numpy.random.Generator, torch: Any
+) -> None:
     logits = (generator.standard_normal((6, 10)) * 5).astype(numpy.float32)
     labels = generator.integers(0, 10, 6).astype(numpy.int32)
     theirs = torch.tensor(logits, requires_grad=True)
@@ -99,7 +100,7 @@ def test_softmax_cross_entropy(reduction: Any, device: Device, generator: numpy.
     numpy.testing.assert_allclose(numpy.asarray(found[0]), theirs.grad.numpy(), rtol=1e-4, atol=1e-6)
 
 
-def test_losses_one_by_one_and_accuracy(device: Device) -> None:
+def test_losses_one_by_one_and_accuracy(device: Device, torch: Any) -> None:
     logits = tensor.asarray(
         numpy.array([[0, 2, 0], [5, 0, 0], [0, 1, 3], [0, 9, 0]], numpy.float32), device=device
     )
@@ -192,6 +193,19 @@ def test_a_loss_must_be_a_scalar(loss: Callable[[Array], Any], got: str) -> None
     network = nn.Sequential(nn.Linear(3, 3)).initialize("numpy")
     with pytest.raises(GradientError, match=f"A loss must be a float32 scalar, got {got}: take the mean"):
         nn.value_and_grad(network, loss)(tensor.ones((3,), device="numpy"))
+
+
+def test_writing_in_place_is_refused(device: Device) -> None:
+    """Silently it would lose the gradient of what was written."""
+    network = nn.Sequential(nn.Linear(3, 3)).initialize(device)
+
+    def loss(x: Array) -> Array:
+        whole = tensor.zeros((2, 3), device=device)
+        whole[0] = network(x)[0]
+        return tensor.sum(whole)
+
+    with pytest.raises(GradientError, match=r"assign wrote in place what depends on a parameter"):
+        nn.value_and_grad(network, loss)(tensor.ones((1, 3), device=device))
 
 
 def test_a_recorded_step_is_a_step(device: Device, generator: numpy.random.Generator) -> None:

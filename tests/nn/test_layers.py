@@ -5,14 +5,12 @@ from typing import Any
 
 import numpy
 import pytest
-import torch
 from numpy.typing import NDArray
 
 import nn
 import tensor
 from nn.autograd import differentiate, recording
 from nn.errors import GradientError, LayerShapeError, NetworkError, NotInitializedError
-from nn.layers.dropout import _philox4x32_10
 from tensor import Array, Device
 
 Floats = NDArray[numpy.float32]
@@ -24,20 +22,19 @@ def distinct(shape: tuple[int, ...], generator: numpy.random.Generator) -> Float
     return ((generator.permutation(count) - count // 2 + 0.5) * 0.1).astype(numpy.float32).reshape(shape)
 
 
-def channels_first(x: torch.Tensor) -> torch.Tensor:
+def channels_first(x: Any) -> Any:
     return x.permute(0, 3, 1, 2)
 
 
-def channels_last(x: torch.Tensor) -> torch.Tensor:
+def channels_last(x: Any) -> Any:
     return x.permute(0, 2, 3, 1)
 
 
-def on_images(layer: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda x: channels_last(layer(channels_first(x)))
+# The references: (PyTorch, our layer) to a function of PyTorch's tensors
 
 
-def convolution(layer: nn.Conv2d) -> Callable[..., torch.Tensor]:
-    def run(x: torch.Tensor, weight: torch.Tensor, *bias: torch.Tensor) -> torch.Tensor:
+def convolution(torch: Any, layer: nn.Conv2d) -> Callable[..., Any]:
+    def run(x: Any, weight: Any, *bias: Any) -> Any:
         y = torch.nn.functional.conv2d(
             channels_first(x), channels_first(weight), *bias, stride=layer.stride, padding=layer.padding
         )
@@ -46,8 +43,16 @@ def convolution(layer: nn.Conv2d) -> Callable[..., torch.Tensor]:
     return run
 
 
-def linear(x: torch.Tensor, weight: torch.Tensor, *bias: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.linear(x.reshape(x.shape[0], -1), weight, *bias)
+def pooling(kind: str, *arguments: Any, **options: Any) -> Callable[[Any, nn.Layer], Callable[[Any], Any]]:
+    def reference(torch: Any, layer: nn.Layer) -> Callable[[Any], Any]:
+        pool = getattr(torch.nn, kind)(*arguments, **options)
+        return lambda x: channels_last(pool(channels_first(x)))
+
+    return reference
+
+
+def linear(torch: Any, layer: nn.Linear) -> Callable[..., Any]:
+    return lambda x, *parameters: torch.nn.functional.linear(x.reshape(x.shape[0], -1), *parameters)
 
 
 CASES: list[Any] = [
@@ -61,27 +66,27 @@ CASES: list[Any] = [
     ),
     pytest.param(
         lambda: nn.MaxPool2d(2),
-        lambda layer: on_images(torch.nn.MaxPool2d(2, ceil_mode=True)),
+        pooling("MaxPool2d", 2, ceil_mode=True),
         (2, 5, 6, 3),
         id="max",
     ),
     pytest.param(
         lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=False),
-        lambda layer: on_images(torch.nn.MaxPool2d(3, 2, 1)),
+        pooling("MaxPool2d", 3, 2, 1),
         (2, 7, 6, 3),
         id="max rounded down",
     ),
     pytest.param(
         lambda: nn.AvgPool2d((3, 2), (2, 3), (1, 0)),
-        lambda layer: on_images(torch.nn.AvgPool2d((3, 2), (2, 3), (1, 0))),
+        pooling("AvgPool2d", (3, 2), (2, 3), (1, 0)),
         (2, 7, 8, 3),
         id="average",
     ),
-    pytest.param(lambda: nn.Linear(12, 5), lambda layer: linear, (3, 12), id="linear"),
-    pytest.param(lambda: nn.Linear((2, 3, 2), 5), lambda layer: linear, (3, 2, 3, 2), id="linear of images"),
-    pytest.param(lambda: nn.Linear(12, 5, bias=False), lambda layer: linear, (3, 12), id="linear no bias"),
-    pytest.param(lambda: nn.ReLU(), lambda layer: torch.relu, (3, 4), id="relu"),
-    pytest.param(lambda: nn.Flatten(), lambda layer: lambda x: x.flatten(1), (3, 4, 2), id="flatten"),
+    pytest.param(lambda: nn.Linear(12, 5), linear, (3, 12), id="linear"),
+    pytest.param(lambda: nn.Linear((2, 3, 2), 5), linear, (3, 2, 3, 2), id="linear of images"),
+    pytest.param(lambda: nn.Linear(12, 5, bias=False), linear, (3, 12), id="linear no bias"),
+    pytest.param(lambda: nn.ReLU(), lambda torch, layer: torch.relu, (3, 4), id="relu"),
+    pytest.param(lambda: nn.Flatten(), lambda torch, layer: lambda x: x.flatten(1), (3, 4, 2), id="flatten"),
 ]
 
 
@@ -108,13 +113,14 @@ def test_agrees_with_pytorch(
     shape: tuple[int, ...],
     device: Device,
     generator: numpy.random.Generator,
+    torch: Any,
 ) -> None:
     layer = make().initialize(device, seed=5)
     x = distinct(shape, generator)
     tensors = [torch.tensor(x), *(torch.tensor(numpy.asarray(p)) for p in layer.parameters().values())]
     for each in tensors:
         each.requires_grad_()
-    expected = reference(layer)(*tensors)
+    expected = reference(torch, layer)(*tensors)
     gradient = generator.standard_normal(tuple(expected.shape)).astype(numpy.float32)
     expected.backward(torch.tensor(gradient))
 
@@ -181,6 +187,29 @@ def test_a_wrong_shape_names_the_layer(
     network = nn.Sequential(only=make()).initialize("numpy")
     with pytest.raises(LayerShapeError, match=sentence):
         network(tensor.zeros(shape, device="numpy"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Conv2d(0, 2, 3),
+        lambda: nn.Conv2d(1, 2, (3, 0)),
+        lambda: nn.Conv2d(1, 2, 3, padding=-1),
+        lambda: nn.Linear((3, 0), 2),
+        lambda: nn.MaxPool2d(0),
+        lambda: nn.AvgPool2d(2, stride=0),
+    ],
+)
+def test_sizes_of_nothing_are_refused(make: Callable[[], nn.Layer]) -> None:
+    with pytest.raises(NetworkError, match=r"at least 1.*; got (Conv2d|Linear|MaxPool2d|AvgPool2d)\("):
+        make()
+
+
+def test_a_wide_padding_is_refused() -> None:
+    with pytest.raises(
+        NetworkError, match=r"MaxPool2d expected a padding of at most half the window \(2, 2\)"
+    ):
+        nn.MaxPool2d(2, padding=2)
 
 
 def test_a_layer_without_memory_says_what_to_call() -> None:
@@ -255,16 +284,3 @@ class TestDropout:
     def test_a_ratio_of_one_is_refused(self) -> None:
         with pytest.raises(NetworkError, match="expected 0 ≤ ratio < 1, got 1"):
             nn.Dropout(1)
-
-    def test_philox_gives_the_published_numbers(self) -> None:
-        """The known answers of Random123 (its tests/kat_vectors), which define Philox4x32-10."""
-        answers = {
-            ((0, 0, 0, 0), (0, 0)): "6627e8d5 e169c58d bc57ac4c 9b00dbd8",
-            ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2): "408f276d 41c83b0e a20bc7c6 6d5451fd",
-            (
-                (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
-                (0xA4093822, 0x299F31D0),
-            ): "d16cfe09 94fdcceb 5001e420 24126ea1",
-        }
-        for (counter, key), expected in answers.items():
-            assert " ".join(f"{int(each):08x}" for each in _philox4x32_10(counter, key)) == expected

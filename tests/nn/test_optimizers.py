@@ -1,14 +1,15 @@
 """SGD against PyTorch's, the same bits on every device, and ten steps of LeNet."""
 
+from typing import Any
+
 import numpy
 import pytest
-import torch
 from numpy.typing import NDArray
 
 import nn
 import tensor
-from nn.errors import NetworkError
-from tensor import Device
+from nn.errors import LayerShapeError, NetworkError
+from tensor import Array, Device
 
 
 def run_sgd(
@@ -58,7 +59,7 @@ def test_no_denormal_is_left(device: Device, generator: numpy.random.Generator) 
         assert not (bits == 0x80000000).any()
 
 
-def test_follows_pytorch(device: Device, generator: numpy.random.Generator) -> None:
+def test_follows_pytorch(device: Device, generator: numpy.random.Generator, torch: Any) -> None:
     vector = generator.standard_normal(1000).astype(numpy.float32)
     gradients = [generator.standard_normal(1000).astype(numpy.float32) for _ in range(10)]
     theirs = torch.nn.Parameter(torch.tensor(vector))
@@ -86,6 +87,9 @@ def test_definition_round_trip() -> None:
     assert nn.load_optimizer(optimizer.definition()).definition() == optimizer.definition()
     with pytest.raises(NetworkError, match=r"no optimizer of type 'adam'. Known are: sgd"):
         nn.load_optimizer({"type": "adam"})
+    for params in ({"lr": "fast"}, {"rate": 1}, []):
+        with pytest.raises(NetworkError, match=r"optimizer .*sgd.* cannot be made: "):
+            nn.load_optimizer({"type": "sgd", "params": params})
 
 
 def test_misuse_gets_a_sentence() -> None:
@@ -96,47 +100,48 @@ def test_misuse_gets_a_sentence() -> None:
     x = tensor.zeros((2,), device="numpy")
     with pytest.raises(NetworkError, match=r"call optimizer.initialize\(network.vector\) first"):
         nn.SGD(lr=1).step(x, x)
+    optimizer = nn.SGD(lr=1)
+    optimizer.initialize(x)
+    with pytest.raises(LayerShapeError, match=r"expected .* of shape \[2\], got \[2\] and \[1\]"):
+        optimizer.step(x, x[:1])
 
 
-class TorchLeNet(torch.nn.Module):
-    """The same network in PyTorch, with the weights of ours."""
-
-    def __init__(self, parameters: dict[str, NDArray[numpy.float32]]) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = torch.nn.Conv2d(1, 20, 5), torch.nn.Conv2d(20, 50, 5)
-        self.fc3, self.fc4 = torch.nn.Linear(800, 500), torch.nn.Linear(500, 10)
-        for name, value in parameters.items():
-            self.get_parameter(name).data = torch.tensor(self.as_torch(value))
-
-    @staticmethod
-    def as_torch(value: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
-        return value.transpose(0, 3, 1, 2).copy() if value.ndim == 4 else value
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.nn.functional.max_pool2d(self.conv1(x.permute(0, 3, 1, 2)), 2)
-        x = torch.nn.functional.max_pool2d(self.conv2(x), 2)
-        x = x.permute(0, 2, 3, 1).flatten(1)  # our order: height, width, channels
-        result: torch.Tensor = self.fc4(torch.relu(self.fc3(x)))
-        return result
+def as_torch(value: Array) -> NDArray[numpy.float32]:
+    """Our weights [O, H, W, I] in PyTorch's order [O, I, H, W]; others as they are."""
+    host = numpy.asarray(value)
+    return host.transpose(0, 3, 1, 2).copy() if host.ndim == 4 else host
 
 
-def test_ten_steps_of_lenet_agree_with_pytorch(device: Device, generator: numpy.random.Generator) -> None:
+def test_ten_steps_of_lenet_agree_with_pytorch(
+    device: Device, generator: numpy.random.Generator, torch: Any
+) -> None:
+    functional = torch.nn.functional
     images = generator.random((10, 16, 28, 28, 1), numpy.float32)
     labels = generator.integers(0, 10, (10, 16)).astype(numpy.int32)
     network = nn.models.lenet().initialize(device, seed=2)
-    theirs = TorchLeNet({name: numpy.asarray(value) for name, value in network.parameters().items()})
-    their_optimizer = torch.optim.SGD(theirs.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     optimizer = nn.SGD(lr=0.01, momentum=0.9, weight_decay=5e-4)
     optimizer.initialize(network.vector)
     step = nn.value_and_grad(network, lambda x, y: nn.softmax_cross_entropy(network(x), y))
+    theirs = {
+        name: torch.nn.Parameter(torch.tensor(as_torch(value)))
+        for name, value in network.parameters().items()
+    }
+    their_optimizer = torch.optim.SGD(theirs.values(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+
+    def logits(x: Any) -> Any:
+        x = functional.conv2d(x.permute(0, 3, 1, 2), theirs["conv1.weight"], theirs["conv1.bias"])
+        x = functional.conv2d(functional.max_pool2d(x, 2), theirs["conv2.weight"], theirs["conv2.bias"])
+        x = functional.max_pool2d(x, 2).permute(0, 2, 3, 1).flatten(1)  # our order: height, width, channels
+        x = torch.relu(functional.linear(x, theirs["fc3.weight"], theirs["fc3.bias"]))
+        return functional.linear(x, theirs["fc4.weight"], theirs["fc4.bias"])
+
     for x, y in zip(images, labels, strict=True):
         loss, _ = step(tensor.asarray(x, device=device), tensor.asarray(y, device=device))
         optimizer.step(network.vector, network.gradient)
         their_optimizer.zero_grad()
-        their_loss = torch.nn.functional.cross_entropy(theirs(torch.tensor(x)), torch.tensor(y).long())
+        their_loss = functional.cross_entropy(logits(torch.tensor(x)), torch.tensor(y).long())
         their_loss.backward()
         their_optimizer.step()
         assert float(loss) == pytest.approx(their_loss.item(), abs=1e-4)
     for name, ours in network.parameters().items():
-        wanted = theirs.get_parameter(name).detach().numpy()
-        numpy.testing.assert_allclose(theirs.as_torch(numpy.asarray(ours)), wanted, atol=1e-4, rtol=0)
+        numpy.testing.assert_allclose(as_torch(ours), theirs[name].detach().numpy(), atol=1e-4, rtol=0)

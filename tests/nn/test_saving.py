@@ -116,6 +116,10 @@ def test_damaged_files_get_a_sentence(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(SaveError, match="not a sound safetensors file"):
             nn.load(path)
+    metadata = {"format": "mesh-1", "step": "{", "seed": "0"}
+    safetensors.numpy.save_file({"a": numpy.zeros(3)}, path, metadata)
+    with pytest.raises(SaveError, match=r"The metadata of .* is not JSON"):
+        nn.load(path)
     safetensors.numpy.save_file({"a": numpy.zeros(3)}, path)
     with pytest.raises(SaveError, match=r"not written by nn.save: its format is None"):
         nn.load(path)
@@ -135,3 +139,9 @@ def test_files_of_other_networks_get_a_sentence(tmp_path: Path) -> None:
     more = nn.Sequential(*small().children.values(), fc9=nn.Linear(2, 2)).initialize("numpy")
     with pytest.raises(SaveError, match="of another network"):
         nn.load(path, more)
+
+
+def test_an_optimizer_without_state_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(SaveError, match=r"call optimizer.initialize\(network.vector\) first"):
+        nn.save(tmp_path / "network", small().initialize("numpy"), nn.SGD(lr=0.1))
+    assert not list(tmp_path.iterdir())

@@ -4,7 +4,7 @@ import numpy
 
 import nn
 import tensor
-from tensor import Device
+from tensor import Array, Device
 
 
 def test_a_perceptron_learns_the_digits(device: Device) -> None:
@@ -30,3 +30,39 @@ def test_a_perceptron_learns_the_digits(device: Device) -> None:
     accuracy = float(nn.accuracy(network(images), tensor.asarray(digits.test_labels, device=device)))
     # the same network, trained so in PyTorch, reached 0.902 to 0.919 over five seeds
     assert accuracy >= 0.89
+
+
+def test_a_step_leaves_no_memory_behind(device: Device) -> None:
+    network = nn.models.lenet((8, 8, 1)).initialize(device)
+    gradient = nn.value_and_grad(network, lambda x, y: nn.softmax_cross_entropy(network(x), y))
+    x, y = tensor.ones((4, 8, 8, 1), device=device), tensor.zeros((4,), dtype=tensor.int32, device=device)
+    gradient(x, y)  # constants are kept from here on
+    before = tensor.memory(device).in_use_bytes
+    for _ in range(3):
+        gradient(x, y)
+    assert tensor.memory(device).in_use_bytes == before
+
+
+def test_the_walk_back_frees_what_it_has_walked() -> None:
+    """When the first layer's gradient is final, the activations of the thirty after it are gone."""
+
+    class Deep(nn.Layer):
+        def __init__(self) -> None:
+            self.shift = nn.Parameter((1,))
+            self.rest = [nn.ReLU() for _ in range(30)]
+
+        def forward(self, x: Array) -> Array:
+            x = x + self.shift
+            for layer in self.rest:
+                x = layer(x)
+            return tensor.sum(x)
+
+    network = Deep().initialize("numpy")
+    x = tensor.ones((100_000,), device="numpy")
+    before = tensor.memory("numpy").in_use_bytes
+    in_use: list[int] = []
+    nn.value_and_grad(
+        network, network, lambda entry: in_use.append(tensor.memory("numpy").in_use_bytes - before)
+    )(x)
+    assert len(in_use) == 1
+    assert in_use[0] < 5 * x.size_bytes

@@ -1,0 +1,129 @@
+"""Launching kernels/conv_cpu.cl. Weights are packed by gemm_pack_b, images are read where they lie."""
+
+from tensor.array import Array
+from tensor.gemm import ceil_div, even_block, scratch
+from tensor.geometry import Geometry
+from tensor.kernel import built
+
+MOST_PIXELS = 96  # of one group, as in conv_cpu.cl
+FIRST_CACHE_FLOATS = 5120  # of the images and dy that one pass over the pixels touches (docs/log.md)
+LARGEST_OUTPUTS = 128  # of one group that sums gradients of weights
+SUMS_OF_GROUP = 65536  # that it keeps in the second cache while it goes through the pixels
+
+
+def _vectors(columns: int) -> int:
+    """Vectors a tile row: 3 (24 columns) where that wastes fewer lanes than 2 (16 columns)."""
+    return 3 if ceil_div(columns, 24) * 24 < ceil_div(columns, 16) * 16 else 2
+
+
+def _pixels_per_group(pixels: int, units: int) -> int:
+    block = MOST_PIXELS
+    while block > MOST_PIXELS // 4 and ceil_div(pixels, block) < 4 * units:
+        block //= 2  # stays a multiple of both tile heights, 6 and 4
+    return block
+
+
+def forward(sizes: Geometry, x: Array, w: Array, y: Array) -> None:
+    """y = conv2d(x, w); all contiguous and not empty."""
+    device = x.device
+    depth, tile = sizes.weights, {"TILE_VECTORS": _vectors(sizes.O)}
+    width = 8 * tile["TILE_VECTORS"]
+    panels = ceil_div(sizes.O, width)
+    packed = scratch(device, (panels + 1) * width * depth)
+    pack = built(device, "gemm_cpu.cl", "gemm_pack_b", tile)
+    pack((panels + 1, 1), w.buffer, w.offset, 0, 1, depth, sizes.O, depth, packed.buffer, local_size=(1, 1))
+    block = _pixels_per_group(sizes.pixels, device.compute_units)
+    built(device, "conv_cpu.cl", "conv_gather", tile)(
+        (ceil_div(sizes.pixels, block),),
+        *(x.buffer, x.offset, packed.buffer, panels * width * depth, y.buffer, y.offset, sizes.pixels, block),
+        *(depth * width, sizes.C * width),
+        *(
+            sizes.H,
+            sizes.W,
+            sizes.C,
+            sizes.P,
+            sizes.Q,
+            sizes.O,
+            sizes.KH,
+            sizes.KW,
+            *sizes.stride,
+            *sizes.padding,
+        ),
+        local_size=(1,),
+    )
+
+
+def backward_data(sizes: Geometry, dy: Array, w: Array, dx: Array) -> None:
+    """dx = the gradient of the images; all contiguous and not empty."""
+    device = dy.device
+    depth, taps, tile = sizes.O, sizes.KH * sizes.KW, {"TILE_VECTORS": _vectors(sizes.C)}
+    width = 8 * tile["TILE_VECTORS"]
+    panels = ceil_div(sizes.C, width)
+    packed = scratch(device, taps * (panels + 1) * width * depth)
+    pack = built(device, "gemm_cpu.cl", "gemm_pack_b", tile)
+    strides = (sizes.C, sizes.weights, 1)  # of taps, outputs, channels
+    pack((panels + 1, taps), w.buffer, w.offset, *strides, sizes.C, depth, packed.buffer, local_size=(1, 1))
+    pixels = sizes.N * sizes.H * sizes.W
+    block = _pixels_per_group(pixels, device.compute_units)
+    built(device, "conv_cpu.cl", "conv_gather", {**tile, "BACKWARD": 1})(
+        (ceil_div(pixels, block),),
+        *(dy.buffer, dy.offset, packed.buffer, panels * width * depth, dx.buffer, dx.offset, pixels, block),
+        *(depth * width, (panels + 1) * depth * width),
+        *(
+            sizes.P,
+            sizes.Q,
+            sizes.O,
+            sizes.H,
+            sizes.W,
+            sizes.C,
+            sizes.KH,
+            sizes.KW,
+            *sizes.stride,
+            *sizes.padding,
+        ),
+        local_size=(1,),
+    )
+
+
+def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
+    """dw = the gradient of the weights; all contiguous and not empty."""
+    device = x.device
+    padded, height, width = _padded(sizes, x)
+    vectors, lines = _vectors(sizes.O), sizes.N * sizes.P
+    width_of_tile = 8 * vectors
+    columns = ceil_div(sizes.O, width_of_tile) * width_of_tile
+    outputs_per_group = even_block(sizes.O, LARGEST_OUTPUTS, width_of_tile)
+    weights_per_group = even_block(sizes.weights, SUMS_OF_GROUP // outputs_per_group, 12)  # both tile heights divide 12
+    blocks = ceil_div(sizes.O, outputs_per_group) * ceil_div(sizes.weights, weights_per_group)
+    lines_per_part = ceil_div(lines, ceil_div(4 * device.compute_units, blocks))
+    parts = ceil_div(lines, lines_per_part)
+    line_floats = sizes.stride[0] * width * sizes.C + sizes.Q * width_of_tile
+    lines_per_pass = min(lines_per_part, max(ceil_div(64, sizes.Q), FIRST_CACHE_FLOATS // line_floats))
+    sums = scratch(device, parts * sizes.weights * columns)
+    panels = scratch(device, parts * blocks * lines_per_pass * sizes.Q * width_of_tile)
+    built(device, "conv_cpu.cl", "conv_weight_parts", {"TILE_VECTORS": vectors})(
+        (ceil_div(sizes.O, outputs_per_group), ceil_div(sizes.weights, weights_per_group), parts),
+        *(padded.buffer, padded.offset, dy.buffer, dy.offset, sums.buffer, panels.buffer),
+        *(lines, lines_per_part, lines_per_pass, sizes.weights, weights_per_group, sizes.O, outputs_per_group),
+        *(height, width, sizes.C, sizes.P, sizes.Q, sizes.KW, *sizes.stride),
+        local_size=(1, 1, 1),
+    )
+    built(device, "conv_cpu.cl", "conv_weight_sum", {"TILE_VECTORS": vectors})(
+        (ceil_div(sizes.O, 8), ceil_div(sizes.weights, 64)),
+        *(sums.buffer, dw.buffer, dw.offset, parts, sizes.weights, sizes.O, columns),
+        local_size=(1, 1),
+    )
+
+
+def _padded(sizes: Geometry, x: Array) -> tuple[Array, int, int]:
+    """The images with their border of zeros, their height and their width."""
+    pad_h, pad_w = sizes.padding
+    height, width = sizes.H + 2 * pad_h, sizes.W + 2 * pad_w
+    if not pad_h and not pad_w:
+        return x, height, width
+    padded = scratch(x.device, sizes.N * height * width * sizes.C)
+    built(x.device, "conv_cpu.cl", "conv_pad")(
+        (width * sizes.C, height, sizes.N),
+        *(x.buffer, x.offset, padded.buffer, sizes.H, sizes.W * sizes.C, pad_h, pad_w * sizes.C),
+    )
+    return padded, height, width

@@ -1,0 +1,166 @@
+"""Launching kernels/gemm_cpu.cl and gemm_gpu.cl: c = a · b for matrices of any layout, many of them at once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tensor import dtypes
+from tensor.array import Array
+from tensor.device import Device
+from tensor.kernel import built
+
+TILE_ROWS, TILE_COLUMNS = 6, 16  # cpu_tile.h with two vectors a row
+SMALL = 512**3  # up to here one launch that packs as it goes is as fast as three (docs/log.md)
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """A stack of matrices in one buffer; all strides and the offset count elements."""
+
+    buffer: Any
+    offset: int
+    stack: int
+    rows: int
+    columns: int
+
+    def arguments(self) -> tuple[Any, int, int, int, int]:
+        """As every kernel here takes an operand."""
+        return self.buffer, self.offset, self.stack, self.rows, self.columns
+
+
+@dataclass(frozen=True)
+class Product:
+    """The sizes of `count` products [M, K] · [K, N]."""
+
+    count: int
+    M: int
+    N: int
+    K: int
+
+
+def launch(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
+    """c[count, M, N] = a · b, row-major from `c_offset` on; no size is zero."""
+    if device.kind != "cpu":
+        launch_gpu(device, sizes, a, b, c, c_offset)
+    elif sizes.M * sizes.N * sizes.K <= SMALL or sizes.M <= 96:
+        launch_small(device, sizes, a, b, c, c_offset)
+    else:
+        launch_packed(device, sizes, a, b, c, c_offset)
+
+
+# --- CPU --------------------------------------------------------------------------------------------------------------
+
+
+def ceil_div(value: int, step: int) -> int:
+    """How many steps cover `value`."""
+    return -(-value // step)
+
+
+def even_block(size: int, largest: int, multiple: int) -> int:
+    """The block, a multiple of `multiple`, that cuts `size` into as few blocks as `largest` does, all nearly equal."""
+    blocks = ceil_div(size, largest)
+    return ceil_div(ceil_div(size, blocks), multiple) * multiple
+
+
+def scratch(device: Device, size: int) -> Array:
+    """Uninitialised float32 memory for the launches that follow; the pool has it back when they are enqueued."""
+    return Array.new((size,), dtypes.float32, device)
+
+
+def launch_small(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
+    panels, rows, depth = ceil_div(sizes.N, TILE_COLUMNS), 96, min(sizes.K, 256)
+    while rows > 12 and panels * ceil_div(sizes.M, rows) * sizes.count < 4 * device.compute_units:
+        rows //= 2
+    groups = (panels, ceil_div(sizes.M, rows), sizes.count)
+    packed = scratch(device, groups[0] * groups[1] * groups[2] * depth * TILE_COLUMNS)
+    small = built(device, "gemm_cpu.cl", "gemm_small")
+    sides = (*a.arguments(), *b.arguments())
+    small(
+        groups,
+        *sides,
+        packed.buffer,
+        c,
+        c_offset,
+        sizes.M,
+        sizes.N,
+        sizes.K,
+        rows,
+        depth,
+        local_size=(1, 1, 1),
+    )
+
+
+def launch_packed(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
+    M, N, K = sizes.M, sizes.N, sizes.K
+    row_panels, column_panels = ceil_div(M, TILE_ROWS), ceil_div(N, TILE_COLUMNS)
+    packed_a = scratch(device, sizes.count * row_panels * TILE_ROWS * K)
+    packed_b = scratch(device, sizes.count * column_panels * TILE_COLUMNS * K)
+    pack_a, pack_b = built(device, "gemm_cpu.cl", "gemm_pack_a"), built(device, "gemm_cpu.cl", "gemm_pack_b")
+    pack_a((row_panels, sizes.count), *a.arguments(), M, K, packed_a.buffer, local_size=(1, 1))
+    pack_b((column_panels, sizes.count), *b.arguments(), N, K, packed_b.buffer, local_size=(1, 1))
+    rows, columns, depth = packed_blocks(sizes, device.compute_units)
+    groups = (ceil_div(N, columns), ceil_div(M, rows), sizes.count)
+    blocks = built(device, "gemm_cpu.cl", "gemm_blocks")
+    blocks(
+        groups,
+        packed_a.buffer,
+        packed_b.buffer,
+        c,
+        c_offset,
+        M,
+        N,
+        K,
+        rows,
+        columns,
+        depth,
+        local_size=(1, 1, 1),
+    )
+
+
+def packed_blocks(sizes: Product, units: int) -> tuple[int, int, int]:
+    """mc, nc, kc: an mc × kc block of A in the second cache, a kc × 16 panel of B in the first, work for all units."""
+    rows, columns, depth = 192, 256, even_block(sizes.K, 384, 1)
+    while rows * columns > 48 * 64:
+        if ceil_div(sizes.M, rows) * ceil_div(sizes.N, columns) * sizes.count >= 4 * units:
+            break
+        rows, columns = (rows // 2, columns) if rows * 2 > columns else (rows, columns // 2)
+    return even_block(sizes.M, rows, TILE_ROWS), even_block(sizes.N, columns, TILE_COLUMNS), depth
+
+
+# --- GPU --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GpuTile:
+    """What gpu_tile.h is specialised by."""
+
+    size: int
+    warps_m: int
+    warps_n: int
+
+    @property
+    def items(self) -> int:
+        """Work-items of a group."""
+        return self.warps_m * self.warps_n * 32
+
+    def defines(self) -> dict[str, int]:
+        """As `#define`s."""
+        return {"BM": self.size, "BN": self.size, "WARPS_M": self.warps_m, "WARPS_N": self.warps_n}
+
+
+LARGE_TILE, SMALL_TILE = GpuTile(128, 2, 2), GpuTile(64, 2, 1)
+
+
+def gpu_tile(device: Device, rows: int, columns: int, count: int) -> GpuTile:
+    """Large tiles reuse more, but only if there are enough of them to fill the device."""
+    enough = ceil_div(rows, 128) * ceil_div(columns, 128) * count >= device.compute_units
+    return LARGE_TILE if enough else SMALL_TILE
+
+
+def launch_gpu(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
+    """As `launch`, with the kernel for GPUs."""
+    tile = gpu_tile(device, sizes.M, sizes.N, sizes.count)
+    along = {"LEFT_ALONG_K": int(a.columns == 1), "RIGHT_ALONG_K": int(b.rows == 1 and b.columns != 1)}
+    gemm = built(device, "gemm_gpu.cl", "gemm", {**tile.defines(), **along})
+    groups = (ceil_div(sizes.N, tile.size) * tile.items, ceil_div(sizes.M, tile.size), sizes.count)
+    sides = (*a.arguments(), *b.arguments())
+    gemm(groups, *sides, c, c_offset, sizes.M, sizes.N, sizes.K, local_size=(tile.items, 1, 1))

@@ -1,0 +1,141 @@
+"""Convolution in its three directions against PyTorch in double precision, on every backend, with both sets of kernels."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy
+import pytest
+
+import tensor
+from tensor import convolution, convolution_cpu, convolution_gpu
+from tensor.device import Device
+
+torch = pytest.importorskip("torch")
+
+KERNELS = [(each, None) for each in tensor.devices() if each.backend == "numpy"] + [
+    (each, kernels)
+    for each in tensor.devices()
+    if each.backend == "opencl"
+    for kernels in (convolution_cpu, convolution_gpu)
+]
+
+
+def name(value: Any) -> str:
+    device, kernels = value
+    return f"{device.spec}-{kernels.__name__.split('_')[-1]}" if kernels else device.spec
+
+
+@pytest.fixture(params=KERNELS, ids=name)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """Every device, each OpenCL device once with the kernels for CPUs and once with those for GPUs."""
+    chosen: tuple[Device, ModuleType | None] = request.param
+    if chosen[1] is not None:
+        monkeypatch.setattr(convolution, "_launcher", lambda _: chosen[1])
+    return chosen[0]
+
+
+# N, H, W, C, O, KH, KW, stride, padding
+SHAPES = [
+    (1, 1, 1, 1, 1, 1, 1, (1, 1), (0, 0)),
+    (2, 12, 12, 1, 20, 5, 5, (1, 1), (0, 0)),
+    (3, 12, 12, 20, 50, 5, 5, (1, 1), (0, 0)),
+    (2, 8, 9, 3, 7, 3, 3, (1, 1), (1, 1)),
+    (2, 9, 7, 4, 24, 3, 2, (2, 1), (1, 0)),
+    (1, 11, 13, 17, 33, 3, 5, (3, 2), (0, 2)),
+    (3, 5, 5, 16, 16, 1, 1, (1, 1), (0, 0)),
+    (3, 6, 6, 9, 5, 1, 1, (2, 2), (0, 0)),
+    (1, 4, 4, 2, 3, 4, 4, (1, 1), (3, 3)),
+    (1, 2, 3, 5, 1, 2, 3, (1, 1), (0, 0)),
+    (1, 7, 7, 1, 1, 3, 3, (4, 4), (2, 2)),
+]
+
+
+def random(*shape: int) -> Any:
+    return numpy.random.default_rng(sum(shape)).standard_normal(shape, dtype=numpy.float32)
+
+
+def nchw(x: Any) -> Any:
+    return torch.from_numpy(x).permute(0, 3, 1, 2).double()
+
+
+def nhwc(x: Any) -> Any:
+    return x.permute(0, 2, 3, 1).numpy()
+
+
+def agree(ours: Any, expected: Any) -> None:
+    assert ours.shape == expected.shape
+    assert ours.dtype == numpy.float32
+    scale = max(float(numpy.abs(expected).max()), 1e-3)
+    assert float(numpy.abs(ours - expected).max()) < 2e-6 * scale
+
+
+@pytest.mark.parametrize(("N", "H", "W", "C", "O", "KH", "KW", "stride", "padding"), SHAPES)
+def test_three_directions(
+    device: Device, N: int, H: int, W: int, C: int, O: int, KH: int, KW: int, stride: Any, padding: Any  # noqa: E741 - as above
+) -> None:
+    x, w = random(N, H, W, C), random(O, KH, KW, C)
+    truth = torch.nn.functional.conv2d(nchw(x), nchw(w), stride=stride, padding=padding)
+    dy = random(*nhwc(truth).shape)
+    dx, dw, _ = torch.ops.aten.convolution_backward(
+        *(nchw(dy), nchw(x), nchw(w), None, stride, padding, (1, 1), False, (0, 0), 1, (True, True, False))
+    )
+    options = {"stride": stride, "padding": padding}
+    ours_x, ours_w, ours_dy = (tensor.asarray(each, device=device) for each in (x, w, dy))
+    agree(tensor.conv2d(ours_x, ours_w, **options).numpy(), nhwc(truth))
+    agree(tensor.conv2d_backward_data(ours_dy, ours_w, x.shape, **options).numpy(), nhwc(dx))
+    agree(tensor.conv2d_backward_weights(ours_x, ours_dy, (KH, KW), **options).numpy(), nhwc(dw))
+
+
+def test_views_and_offsets(device: Device) -> None:
+    x, w = random(3, 10, 9, 4), random(6, 3, 3, 4)
+    ours_x = tensor.permute_dims(tensor.asarray(x.transpose(0, 3, 1, 2).copy(), device=device), (0, 2, 3, 1))[1:, ::2]
+    ours_w = tensor.asarray(numpy.concatenate([w, w * 2]), device=device)[6:]
+    truth = torch.nn.functional.conv2d(nchw(x)[1:, :, ::2], 2 * nchw(w))
+    agree(tensor.conv2d(ours_x, ours_w).numpy(), nhwc(truth))
+    dy = random(*nhwc(truth).shape)
+    ours_dy = tensor.asarray(numpy.concatenate([dy, dy]), device=device)[2:]
+    ours = tensor.conv2d_backward_weights(ours_x, ours_dy, (3, 3)).numpy()
+    again = tensor.conv2d_backward_weights(
+        tensor.asarray(x[1:, ::2], device=device), tensor.asarray(dy, device=device), (3, 3)
+    )
+    assert numpy.array_equal(ours, again.numpy())
+
+
+def test_a_border_meets_no_infinity(device: Device) -> None:
+    """Padding is zeros that are added, not values outside the image that are multiplied by zero."""
+    x, w = numpy.zeros((2, 4, 4, 2), numpy.float32), numpy.ones((3, 3, 3, 2), numpy.float32)
+    x[0] = numpy.inf
+    ours = tensor.conv2d(tensor.asarray(x, device=device), tensor.asarray(w, device=device), padding=(1, 1)).numpy()
+    assert numpy.isposinf(ours[0]).all()
+    assert not ours[1].any()
+
+
+def test_nothing_in_means_zeros_or_nothing_out(device: Device) -> None:
+    def zeros(*shape: int) -> tensor.Array:
+        return tensor.zeros(shape, device=device)
+
+    assert tensor.conv2d(zeros(0, 5, 5, 2), zeros(3, 2, 2, 2)).shape == (0, 4, 4, 3)
+    assert not tensor.conv2d(zeros(1, 5, 5, 0), zeros(3, 2, 2, 0)).numpy().any()
+    assert not tensor.conv2d_backward_weights(zeros(0, 5, 5, 2), zeros(0, 4, 4, 3), (2, 2)).numpy().any()
+    assert tensor.conv2d_backward_data(zeros(0, 4, 4, 3), zeros(3, 2, 2, 2), (0, 5, 5, 2)).shape == (0, 5, 5, 2)
+
+
+def test_the_same_bits_each_time(device: Device) -> None:
+    x, dy = (tensor.asarray(random(7, 14, 14, n), device=device) for n in (5, 19))
+    first = tensor.conv2d_backward_weights(x, dy, (3, 3), padding=(1, 1)).numpy()
+    for _ in range(3):
+        assert numpy.array_equal(first, tensor.conv2d_backward_weights(x, dy, (3, 3), padding=(1, 1)).numpy())
+
+
+def test_errors_name_what_was_seen(device: Device) -> None:
+    x, w = tensor.zeros((1, 4, 4, 2), device=device), tensor.zeros((3, 2, 2, 5), device=device)
+    with pytest.raises(tensor.errors.ShapeError, match=r"\(1, 4, 4, 2\) and weights \(3, 2, 2, 5\)"):
+        tensor.conv2d(x, w)
+    with pytest.raises(tensor.errors.ShapeError, match="does not fit"):
+        tensor.conv2d(x, tensor.zeros((3, 6, 6, 2), device=device))
+    with pytest.raises(tensor.errors.ShapeError, match=r"stride \(0, 1\)"):
+        tensor.conv2d(x, tensor.zeros((3, 2, 2, 2), device=device), stride=(0, 1))
+    with pytest.raises(tensor.errors.ShapeError, match=r"expected dy of shape \(1, 3, 3, 3\)"):
+        tensor.conv2d_backward_weights(x, tensor.zeros((1, 4, 4, 3), device=device), (2, 2))
+    with pytest.raises(tensor.errors.DTypeError, match="int32"):
+        tensor.conv2d(x, tensor.zeros((3, 2, 2, 2), dtype=tensor.int32, device=device))

@@ -1,0 +1,119 @@
+"""Devices are found, named, chosen per context, and their absence is explained."""
+
+import subprocess
+import sys
+import threading
+
+import numpy
+import pytest
+
+import tensor
+from tensor import discovery
+
+
+def test_numpy_is_always_there_and_last():
+    assert tensor.devices()[-1].spec == "numpy"
+    numpy_device = tensor.device("numpy")
+    assert (numpy_device.backend, numpy_device.kind) == ("numpy", "host")
+    assert numpy_device.compute_units > 0
+    assert numpy_device.memory_bytes > 0
+
+
+def test_devices_are_found_by_spec_kind_and_part_of_name(device):
+    assert tensor.device(device.spec) is device
+    assert tensor.device(device) is device
+    assert tensor.device(None) is device is tensor.default_device()
+    assert tensor.device(device.name[:6].upper()).name[:6] == device.name[:6]
+    assert tensor.device(device.kind if device.backend == "opencl" else "numpy").kind == device.kind
+    assert device.driver
+    device.synchronize()
+
+
+def test_an_unknown_device_lists_the_known_ones():
+    with pytest.raises(tensor.errors.DeviceError, match=r"no device 'warp drive'.*numpy = NumPy") as caught:
+        tensor.device("warp drive")
+    assert caught.value.exit_code == 5
+
+
+def test_the_choice_is_per_context():
+    seen = []
+    with tensor.use_device("numpy"):
+        assert tensor.zeros(1).device.spec == "numpy"
+        thread = threading.Thread(target=lambda: seen.append(tensor.default_device()))
+        thread.start()
+        thread.join()
+    assert seen == [tensor.default_device()]
+
+
+def test_the_environment_names_the_default(monkeypatch):
+    monkeypatch.setenv("MESH_DEVICE", "numpy")
+    assert tensor.zeros(1).device.spec == "numpy"
+
+
+def test_without_opencl_everything_runs_on_numpy_and_says_so():
+    script = (
+        "import sys; sys.modules['pyopencl'] = None\n"
+        "import tensor\n"
+        "x = tensor.ones((2, 2)) @ tensor.ones((2, 2))\n"
+        "print(x.device.spec, float(tensor.sum(x)), tensor.device_notes()[0])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.startswith("numpy 8.0 pyopencl cannot be imported")
+    assert "pip install" in result.stdout
+
+
+def test_an_unregistered_nvidia_library_is_found_and_explained(monkeypatch, tmp_path):
+    (tmp_path / "libnvidia-opencl.so.1").touch()
+    monkeypatch.setattr(discovery, "_LIBRARY_FOLDERS", (str(tmp_path),))
+    (note,) = discovery._nvidia_notes()
+    assert str(tmp_path) in note
+    assert "/etc/OpenCL/vendors/nvidia.icd" in note
+
+
+def test_arrays_come_from_and_go_to_the_host(device):
+    assert tensor.asarray([1, 2]).dtype == tensor.int32
+    assert tensor.asarray([2**40]).dtype == tensor.int64
+    assert tensor.asarray(1.5).shape == ()
+    assert tensor.asarray(numpy.zeros((2, 0))).dtype == tensor.float32
+    assert numpy.asarray(tensor.arange(2, 9, 3)).tolist() == [2, 5, 8]
+    assert numpy.asarray(tensor.arange(0, 1, 0.25)).tolist() == [0, 0.25, 0.5, 0.75]
+    assert numpy.asarray(tensor.full((2,), True)).tolist() == [True, True]
+    assert numpy.asarray(tensor.ones_like(tensor.zeros((1, 2), "uint8"))).tolist() == [[1, 1]]
+    source = numpy.arange(6.0).reshape(2, 3)
+    x = tensor.asarray(source)
+    source[...] = 0
+    host = x.numpy()
+    host[...] = -1
+    assert numpy.asarray(x, dtype=numpy.float64).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert len(x) == 2
+    assert [float(row[0]) for row in x] == [0, 3]
+    assert bool(tensor.asarray(True))
+    assert [10, 20, 30][tensor.asarray(1)] == 20
+    assert "shape=(2, 3)" in repr(x)
+    with pytest.raises(tensor.errors.ShapeError, match="one element"):
+        float(x)
+
+
+def test_another_thread_may_compute_too(device):
+    x, results = tensor.ones((100, 100)), []
+
+    def work():
+        with tensor.use_device(device):
+            results.append([float(tensor.sum(x * i)) for i in range(50)])
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [[10000.0 * i for i in range(50)]] * 2
+
+
+def test_everything_public_is_listed():
+    public = {name for name in vars(tensor) if not name.startswith("_")}
+    modules = {
+        name for name in public if isinstance(getattr(tensor, name), type(tensor)) and name != "errors"
+    }
+    assert public - modules == set(tensor.__all__)

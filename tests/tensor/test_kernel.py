@@ -1,0 +1,133 @@
+"""Users' kernels, primitives and tapes; errors that can be read; the disk cache."""
+
+import numpy
+import pytest
+
+import tensor
+from tensor import program
+
+SCALE = """
+__kernel void scale(__global float *out, __global const float *a, const float factor, const int n) {
+  int i = get_global_id(0);
+  if (i < n) out[i] = a[i] * factor;
+}
+__kernel void pick(__global int *out, const int4 values) { out[0] = values.z; }
+"""
+
+
+def test_a_users_kernel_is_one_call(opencl):
+    scale = tensor.kernel(SCALE, "scale")
+    a = tensor.arange(10, dtype=tensor.float32)
+    out = tensor.empty(10)
+    scale(10, out, a, 2.5, 10)
+    assert numpy.asarray(out).tolist() == [2.5 * i for i in range(10)]
+    scale((10,), out, out, numpy.float32(2), 10, local_size=(1,))
+    assert numpy.asarray(out).tolist() == [5.0 * i for i in range(10)]
+    recording = tensor.record(lambda: scale(10, out, out, 3, 10))
+    recording.replay()
+    assert numpy.asarray(out).tolist() == [45.0 * i for i in range(10)]
+
+
+def test_vectors_are_passed_as_bytes(opencl):
+    out = tensor.empty(1, tensor.int32)
+    tensor.kernel(SCALE, "pick")(1, out, numpy.array([1, 2, 3, 4], numpy.int32).tobytes())
+    assert int(out) == 3
+
+
+def test_wrong_kernels_are_explained(opencl):
+    with pytest.raises(
+        tensor.errors.KernelBuildError, match=r"line 3: .*missing_name.*\n +out\[0\] = missing_name"
+    ):
+        tensor.kernel("__kernel void f(__global float *out)\n{\nout[0] = missing_name;\n}", "f")(
+            1, tensor.zeros(1)
+        )
+    with pytest.raises(tensor.errors.KernelBuildError, match="no kernel named other; it has: scale"):
+        tensor.kernel(SCALE, "other")(1, tensor.zeros(1))
+    with pytest.raises(tensor.errors.KernelBuildError, match=r"takes 4 arguments .*; got 2"):
+        tensor.kernel(SCALE, "scale")(1, tensor.zeros(1), 3)
+    with pytest.raises(tensor.errors.KernelBuildError, match="no kernel file nothing"):
+        tensor.kernel("nothing.cl", "nothing")
+    x = tensor.zeros((4, 4))
+    with pytest.raises(tensor.errors.ShapeError, match=r"view with strides \(1, 4\)"):
+        tensor.kernel(SCALE, "scale")(1, x, x.T, 2.0, 1)
+    with pytest.raises(tensor.errors.DeviceError, match="needs an OpenCL device"):
+        tensor.kernel(SCALE, "scale")(1, tensor.zeros(1, device="numpy"))
+
+
+def test_binaries_are_cached_on_disk_and_a_broken_one_is_built_anew(opencl, tmp_path, monkeypatch):
+    monkeypatch.setenv("MESH_CACHE", str(tmp_path))
+
+    def run():
+        out = tensor.empty(1)
+        tensor.kernel(SCALE, "scale")(1, out, tensor.full(1, 4.0), 2.0, 1)
+        return float(out)
+
+    assert run() == 8
+    (cached,) = (tmp_path / "kernels").iterdir()
+    compiled = []
+    original = program._compile
+    monkeypatch.setattr(program, "_compile", lambda *a: compiled.append(1) or original(*a))
+    assert run() == 8
+    assert not compiled
+    cached.write_bytes(b"{}\nnot a binary")
+    assert run() == 8
+    assert compiled
+
+
+def test_a_new_primitive_is_taped_and_runs_everywhere(device):
+    double = tensor.PRIMITIVES.get("test_double") or tensor.primitive(
+        "test_double",
+        numpy=lambda x, times: x * numpy.float32(2**times),
+        opencl=lambda x, times: x * 2.0**times,
+    )
+    x = tensor.arange(3, dtype="float32")
+    with tensor.recording_calls() as tape:
+        y = double(x, times=2)
+        with tensor.not_recording_calls():
+            x + 1
+    assert numpy.asarray(y).tolist() == [0, 4, 8]
+    (call,) = tape
+    assert (call.primitive, call.inputs, call.parameters, call.output) == (double, (x,), {"times": 2}, y)
+    with pytest.raises(tensor.errors.MeshError, match="primitive named test_double already"):
+        tensor.primitive("test_double", numpy=abs, opencl=abs)
+    with pytest.raises(tensor.errors.MeshError, match="needs either"):
+        tensor.primitive("test_other", numpy=abs)
+
+
+def test_the_tape_holds_views_and_casts_too(device):
+    x = tensor.ones((2, 3), tensor.uint8)
+    with tensor.recording_calls() as tape:
+        y = tensor.sum(
+            (x.astype("float32").reshape(3, 2).T[0] + 1) * tensor.broadcast_to(tensor.ones(1), (3,))
+        )
+    names = [call.primitive.name for call in tape if not call.primitive.in_place]  # but for filling the ones
+    expected = ["astype", "reshape", "permute_dims", "index", "add", "broadcast_to", "multiply", "sum"]
+    assert names == expected
+    assert tape[-1].output is y
+
+
+def test_an_in_place_primitive_writes_into_its_input(device):
+    def add_one(x):
+        x += 1
+
+    def add_one_opencl(x):
+        x[...] = x + 1
+
+    increment = tensor.PRIMITIVES.get("test_increment") or tensor.primitive(
+        "test_increment", numpy=add_one, opencl=add_one_opencl, in_place=True
+    )
+    x = tensor.zeros(3)
+    recording = tensor.record(lambda: increment(x))
+    recording.replay()
+    assert numpy.asarray(x).tolist() == [2, 2, 2]
+    assert recording.result is x
+
+
+def test_through_host_computes_with_numpy_and_replays(device):
+    sort = tensor.PRIMITIVES.get("test_sort") or tensor.primitive(
+        "test_sort", numpy=numpy.sort, opencl=tensor.through_host(numpy.sort)
+    )
+    x = tensor.asarray([3.0, 1.0, 2.0])
+    recording = tensor.record(lambda: sort(x * 2) + 1)
+    x[...] = numpy.array([0, -1, 5])
+    assert numpy.asarray(recording.replay()).tolist() == [-1, 1, 11]

@@ -1,0 +1,163 @@
+"""The matrix product against NumPy in double precision, on every backend found, and both kernels on every OpenCL device."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+
+import tensor
+from tensor import gemm
+from tensor.array import Array
+from tensor.device import Device
+
+EVERY_DEVICE = pytest.mark.parametrize("device", tensor.devices(), ids=lambda device: device.spec)
+OPENCL_DEVICES = pytest.mark.parametrize(
+    "device", [each for each in tensor.devices() if each.backend == "opencl"], ids=lambda device: device.spec
+)
+
+
+def random(*shape: int) -> Any:
+    return numpy.random.default_rng(sum(shape)).standard_normal(shape, dtype=numpy.float32)
+
+
+def agree(ours: Any, a: Any, b: Any) -> None:
+    """Each element within the rounding error that a sum of K products may have."""
+    expected = a.astype(numpy.float64) @ b.astype(numpy.float64)
+    bound = numpy.abs(a).astype(numpy.float64) @ numpy.abs(b).astype(numpy.float64)
+    assert ours.shape == expected.shape
+    assert ours.dtype == numpy.float32
+    assert numpy.all(numpy.abs(ours - expected) <= 1e-6 * bound + 1e-30)
+
+
+SIZES = [
+    *[(1, 1, 1), (1, 7, 1), (6, 16, 8), (5, 15, 7), (7, 17, 9), (13, 33, 300), (64, 10, 500), (1, 100, 257)],
+    *[(200, 1, 3), (97, 300, 31), (128, 128, 128), (0, 3, 4), (3, 0, 4), (3, 4, 0)],
+]
+
+
+@EVERY_DEVICE
+@pytest.mark.parametrize("left_turned", [False, True])
+@pytest.mark.parametrize("right_turned", [False, True])
+@pytest.mark.parametrize(("M", "N", "K"), SIZES)
+def test_all_transposes(device: Device, M: int, N: int, K: int, left_turned: bool, right_turned: bool) -> None:
+    a, b = random(M, K), random(K, N)
+    left = tensor.asarray(a.T.copy(), device=device).T if left_turned else tensor.asarray(a, device=device)
+    right = tensor.asarray(b.T.copy(), device=device).T if right_turned else tensor.asarray(b, device=device)
+    agree((left @ right).numpy(), a, b)
+
+
+@EVERY_DEVICE
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (lambda x: x[2:40, 1:30], lambda x: x[3:32, 5:60]),
+        (lambda x: x[::2, ::3], lambda x: x[::3, ::2]),
+        (lambda x: x[::-1, :], lambda x: x[:, ::-1]),
+        (lambda x: x[10, :], lambda x: x),
+        (lambda x: x, lambda x: x[:, 7]),
+        (lambda x: x[4], lambda x: x[:, 3]),
+    ],
+)
+def test_views(device: Device, left: Callable[[Any], Any], right: Callable[[Any], Any]) -> None:
+    x = random(64, 64)
+    ours = tensor.asarray(x, device=device)
+    agree(tensor.matmul(left(ours), right(ours)).numpy(), left(x), right(x))
+
+
+@EVERY_DEVICE
+@pytest.mark.parametrize(
+    ("a_shape", "b_shape"),
+    [
+        ((5, 9, 8), (5, 8, 7)),
+        ((5, 9, 8), (8, 7)),
+        ((9, 8), (4, 8, 7)),
+        ((2, 1, 9, 8), (3, 8, 7)),
+        ((2, 3, 9, 8), (2, 3, 8, 17)),
+        ((3, 9, 8), (8,)),
+        ((8,), (3, 8, 7)),
+        ((0, 9, 8), (8, 7)),
+    ],
+)
+def test_stacks_broadcast(device: Device, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> None:
+    a, b = random(*a_shape), random(*b_shape)
+    agree(tensor.matmul(tensor.asarray(a, device=device), tensor.asarray(b, device=device)).numpy(), a, b)
+
+
+@EVERY_DEVICE
+def test_a_stack_of_views_that_cannot_be_joined(device: Device) -> None:
+    x = random(4, 3, 6, 5)
+    ours = tensor.asarray(x, device=device)
+    agree((ours[::2, 1:] @ tensor.permute_dims(ours, (0, 1, 3, 2))[::2, 1:]).numpy(), x[::2, 1:], x[::2, 1:].swapaxes(2, 3))
+
+
+Launch = Callable[[Device, gemm.Product, gemm.Matrices, gemm.Matrices, Any, int], None]
+
+
+def launched(launch: Launch, a: Array, b: Array) -> Array:
+    output = tensor.full((a.shape[0], b.shape[1]), float("nan"), device=a.device)
+    left, right = (gemm.Matrices(x.buffer, x.offset, 0, *x.strides) for x in (a, b))
+    launch(a.device, gemm.Product(1, *output.shape, a.shape[1]), left, right, output.buffer, 0)
+    return output
+
+
+@OPENCL_DEVICES
+@pytest.mark.parametrize("launch", [gemm.launch_packed, gemm.launch_small, gemm.launch_gpu])
+@pytest.mark.parametrize("left_turned", [False, True])
+@pytest.mark.parametrize("right_turned", [False, True])
+@pytest.mark.parametrize(("M", "N", "K"), [(1, 1, 1), (130, 70, 41), (201, 517, 790), (6, 16, 1), (65, 129, 16)])
+def test_each_kernel_by_itself(
+    device: Device, launch: Launch, M: int, N: int, K: int, left_turned: bool, right_turned: bool
+) -> None:
+    a, b = random(M, K), random(K, N)
+    left = tensor.asarray(a.T.copy(), device=device).T if left_turned else tensor.asarray(a, device=device)
+    right = tensor.asarray(b.T.copy(), device=device).T if right_turned else tensor.asarray(b, device=device)
+    agree(launched(launch, left, right).numpy(), a, b)
+
+
+@OPENCL_DEVICES
+def test_large_tiles_for_gpus(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemm, "gpu_tile", lambda *_: gemm.LARGE_TILE)
+    a, b = random(150, 37), random(37, 140)
+    agree(launched(gemm.launch_gpu, tensor.asarray(a, device=device), tensor.asarray(b, device=device)).numpy(), a, b)
+
+
+@EVERY_DEVICE
+def test_the_same_bits_each_time(device: Device) -> None:
+    a, b = (tensor.asarray(random(257, 257), device=device) for _ in range(2))
+    first = (a @ b).numpy()
+    assert all(numpy.array_equal(first, (a @ b).numpy()) for _ in range(3))
+
+
+@EVERY_DEVICE
+def test_infinities_stay_in_their_rows(device: Device) -> None:
+    a, b = random(9, 20), random(20, 18)
+    a[4, 3] = numpy.inf
+    ours = (tensor.asarray(a, device=device) @ tensor.asarray(b, device=device)).numpy()
+    assert not numpy.isfinite(ours[4]).any()
+    assert numpy.isfinite(numpy.delete(ours, 4, 0)).all()
+
+
+@EVERY_DEVICE
+def test_errors_name_what_was_seen(device: Device) -> None:
+    x = tensor.zeros((2, 3), device=device)
+    with pytest.raises(tensor.errors.ShapeError, match=r"\(2, 3\) and \(2, 3\)"):
+        tensor.matmul(x, x)
+    with pytest.raises(tensor.errors.ShapeError):
+        tensor.matmul(tensor.zeros((2, 1, 3), device=device), tensor.zeros((3, 3, 1), device=device))
+    with pytest.raises(tensor.errors.ShapeError):
+        tensor.matmul(x, tensor.zeros((), device=device))
+    with pytest.raises(tensor.errors.DTypeError, match="int32"):
+        tensor.matmul(x, tensor.zeros((3, 2), dtype=tensor.int32, device=device))
+    assert tensor.matmul(x, tensor.zeros((3, 0), device=device)).shape == (2, 0)
+
+
+@pytest.mark.parametrize("units", [1, 2, 64])
+@pytest.mark.parametrize(("M", "N", "K"), [(97, 16, 5), (1536, 1536, 1536), (100_000, 100, 385), (500, 9000, 1)])
+def test_blocks_are_whole_panels_and_cover_the_product(M: int, N: int, K: int, units: int) -> None:
+    rows, columns, depth = gemm.packed_blocks(gemm.Product(1, M, N, K), units)
+    assert rows % gemm.TILE_ROWS == 0
+    assert columns % gemm.TILE_COLUMNS == 0
+    assert 0 < rows <= 192
+    assert 0 < columns <= 256
+    assert 0 < depth <= 384

@@ -1,0 +1,120 @@
+"""Record and replay: a replayed step is a correct step, on memory that nobody else gets."""
+
+import numpy
+import pytest
+
+import tensor
+
+
+def test_a_replay_computes_with_what_memory_holds_now(device, generator):
+    x, w = generator.normal(size=(2, 50, 30)).astype(numpy.float32)
+    inputs, weights = tensor.asarray(x), tensor.asarray(w)
+
+    def step():
+        weights[...] = weights - 0.5 * inputs
+        return tensor.sum(tensor.relu(weights) * 2, axis=0)
+
+    recording = tensor.record(step)
+    w = w - numpy.float32(0.5) * x
+    for factor in (3, -2):
+        x = x * numpy.float32(factor)
+        inputs[...] = x
+        result = recording.replay()
+        w = w - numpy.float32(0.5) * x
+        assert (numpy.asarray(weights) == w).all()
+        numpy.testing.assert_allclose(numpy.asarray(result), (w * (w > 0) * 2).sum(0), rtol=1e-5)
+
+
+def test_all_kinds_of_primitives_replay(device, generator):
+    x = generator.normal(size=(2, 6, 6, 3)).astype(numpy.float32)
+    w = generator.normal(size=(4, 3, 3, 3)).astype(numpy.float32)
+    labels = tensor.asarray([1, 3])
+    inputs, step = tensor.asarray(x), tensor.asarray([0])
+
+    def forward():
+        step[...] = step + 1
+        y = tensor.max_pool2d(tensor.conv2d(inputs, tensor.asarray(w), padding=(1, 1)), (2, 2))
+        y = y * tensor.random_uniform(y.shape, (1,), counter=step)
+        logits = tensor.mean(y[:, ::-1], axis=(1, 2)) @ tensor.ones((4, 5))
+        return tensor.softmax_cross_entropy(logits, labels), tensor.argmax(y.reshape(2, -1), 1)
+
+    recording = tensor.record(forward)
+    inputs[...] = x * 2
+    replayed = [numpy.asarray(each) for each in recording.replay()]
+    step[...] = 1
+    plain = [numpy.asarray(each) for each in forward()]
+    assert all((a == b).all() for a, b in zip(replayed, plain, strict=True))
+
+
+def test_nothing_is_placed_where_a_replay_writes(device):
+    x = tensor.ones(1000)
+
+    def many_temporaries():
+        y = x
+        for _ in range(10):
+            y = y * 2
+        return tensor.sum(y)
+
+    recording = tensor.record(many_temporaries)
+    others = [tensor.full(1000, float(i)) for i in range(50)]
+    total = recording.replay()
+    assert float(total) == 1024 * 1000
+    assert all((numpy.asarray(each) == i).all() for i, each in enumerate(others))
+
+
+def test_memory_from_outside_stays_alive(device):
+    def recorded():
+        x = tensor.full(1000, 3.0)  # nobody but the recording knows it once this returns
+        return tensor.record(lambda: tensor.sum(x * 1))
+
+    recording = recorded()
+    others = [tensor.full(1000, 9.0) for _ in range(20)]
+    assert float(recording.replay()) == 3000
+    assert len(others) == 20
+
+
+def test_host_calls_run_at_their_place_in_each_replay(device):
+    x, seen = tensor.zeros(4), []
+
+    def step():
+        x[...] = x + 1
+        tensor.host_call(lambda: seen.append(float(tensor.sum(x))))
+        x[...] = x * 2
+
+    recording = tensor.record(step)
+    recording.replay()
+    recording.replay()
+    assert seen == [4.0, 12.0, 28.0]
+    tensor.host_call(lambda: seen.append("now"))
+    assert seen[-1] == "now"
+
+
+def test_values_written_while_recording_are_written_again(device):
+    x = tensor.zeros(3)
+
+    def step():
+        values = numpy.array([1, 2, 3], numpy.float32)
+        x[...] = x + tensor.asarray(values)
+        x[1:] = values[1:]
+        values[...] = 100
+
+    recording = tensor.record(step)
+    recording.replay()
+    assert numpy.asarray(x).tolist() == [2, 2, 3]
+
+
+def test_what_cannot_be_replayed_is_refused(device):
+    x = tensor.ones(3)
+    with pytest.raises(tensor.errors.RecordError, match="read on the host inside record"):
+        tensor.record(lambda: float(tensor.sum(x)))
+    with pytest.raises(tensor.errors.RecordError, match="one recording at a time"):
+        tensor.record(lambda: tensor.record(lambda: x + 1))
+    assert float(tensor.sum(x)) == 3  # nothing is being recorded after a failure
+
+
+def test_a_replay_is_bit_equal_to_the_run(device, generator):
+    x = tensor.asarray(generator.normal(size=(300, 200)).astype(numpy.float32))
+    recording = tensor.record(lambda: tensor.sum(tensor.exp(x), axis=0))
+    first = numpy.asarray(recording.result)
+    assert (numpy.asarray(recording.replay()) == first).all()
+    assert len(recording) > 0

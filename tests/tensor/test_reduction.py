@@ -1,0 +1,92 @@
+"""Reductions: the same test body on every device, against NumPy."""
+
+import numpy
+import pytest
+
+import tensor
+
+SHAPES = [(), (5,), (1,), (3, 4), (64, 24, 24, 20), (100003,), (7, 1, 5), (3, 200000), (200000, 3), (300, 70)]
+
+
+def axes_of(shape):
+    ndim = len(shape)
+    return [None, *range(ndim), *([(0, ndim - 1)] if ndim > 1 else []), *([(0, 1, 2)] if ndim > 3 else [])]
+
+
+def views(x):
+    y = tensor.asarray(x)
+    yield x, y
+    if x.ndim:
+        yield x.T, tensor.permute_dims(y, range(x.ndim)[::-1])
+        yield x[::2], y[::2]
+        yield x[..., ::-1], y[..., ::-1]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_sum_and_mean(device, generator, shape):
+    for x, y in views(generator.normal(size=shape).astype(numpy.float32)):
+        for axis in axes_of(shape):
+            exact = x.astype(numpy.float64)
+            size = numpy.abs(exact).sum(axis)  # the rounding error of a sum grows with the sum of sizes
+            error = numpy.abs(numpy.asarray(tensor.sum(y, axis)) - exact.sum(axis))
+            assert (error <= 1e-6 * size).all()
+            error = numpy.abs(
+                numpy.asarray(tensor.mean(y, axis, keepdims=True)) - exact.mean(axis, keepdims=True)
+            )
+            assert (error <= 1e-6 * numpy.abs(exact).mean(axis, keepdims=True)).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_extremes(device, generator, shape):
+    for x, y in views(generator.integers(-50, 50, shape).astype(numpy.float32)):
+        for axis in axes_of(shape):
+            assert (numpy.asarray(tensor.max(y, axis)) == x.max(axis)).all()
+            assert (numpy.asarray(tensor.min(y, axis, keepdims=True)) == x.min(axis, keepdims=True)).all()
+            if not isinstance(axis, tuple):
+                result = tensor.argmax(y, axis)
+                assert result.dtype == tensor.int32
+                assert (numpy.asarray(result) == x.argmax(axis)).all()
+
+
+def test_nan_wins(device):
+    x = numpy.ones((4, 300), numpy.float32)
+    x[2, 257] = numpy.nan
+    y = tensor.asarray(x)
+    assert numpy.isnan(numpy.asarray(tensor.max(y, 1))).tolist() == [False, False, True, False]
+    assert numpy.isnan(float(tensor.min(y)))
+    assert int(tensor.argmax(y)) == 2 * 300 + 257
+
+
+@pytest.mark.parametrize(
+    ("dtype", "result"),
+    [("bool", "int32"), ("uint8", "uint32"), ("int16", "int32"), ("int32", "int32"), ("int64", "int64")],
+)
+def test_integer_sums_do_not_overflow_at_once(device, generator, dtype, result):
+    x = generator.integers(0, 200, (50, 40)).astype(dtype)
+    total = tensor.sum(tensor.asarray(x), 0)
+    assert total.dtype == result
+    assert (numpy.asarray(total) == x.sum(0, dtype=numpy.int64)).all()
+    if dtype != "bool":
+        assert (numpy.asarray(tensor.max(tensor.asarray(x), 1)) == x.max(1)).all()
+        assert (numpy.asarray(tensor.min(tensor.asarray(x), 1)) == x.min(1)).all()
+
+
+def test_negative_integers(device):
+    x = tensor.asarray(numpy.array([[-5, -9], [-128, -1]], numpy.int8))
+    assert numpy.asarray(tensor.max(x, 1)).tolist() == [-5, -1]
+    assert numpy.asarray(tensor.min(x, 0)).tolist() == [-128, -9]
+
+
+def test_nothing_to_reduce(device):
+    x = tensor.zeros((3, 0))
+    assert numpy.asarray(tensor.sum(x, 1)).tolist() == [0, 0, 0]
+    assert tensor.sum(x, 0).shape == (0,)
+    assert numpy.isnan(numpy.asarray(tensor.mean(x, 1))).all()
+    with pytest.raises(
+        tensor.errors.ShapeError, match=r"max: nothing to choose from along axis 1 of shape \(3, 0\)"
+    ):
+        tensor.max(x, 1)
+    with pytest.raises(tensor.errors.ShapeError, match="axis 2 does not exist"):
+        tensor.sum(x, 2)
+    with pytest.raises(tensor.errors.DTypeError, match="argmax: expected numbers, got bool"):
+        tensor.argmax(tensor.ones((2, 2), tensor.bool))
