@@ -91,11 +91,12 @@ class Screen:
         """The screen of this instant."""
         facts = self._snapshot()
         rows = max(1, self._console.height - _FIXED_LINES)
-        parts = [title(facts), self._invitation(), Text(), *body(facts, rows), Text(), self._events()]
+        parts = [title(facts), self._invitation(facts), Text(), *body(facts, rows), Text(), self._events()]
         return Group(*parts)
 
-    def _invitation(self) -> Text:
-        if self._listening is None:
+    def _invitation(self, facts: Snapshot) -> Text:
+        """How to add a peer, as soon as this one is a member itself."""
+        if self._listening is None or not facts.members:
             return Text()
         where = "on this machine" if is_local(self._listening) else "on another machine"
         return Text.assemble(
