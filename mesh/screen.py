@@ -23,8 +23,7 @@ from rich.text import Text
 from mesh.events import Event, Listening, Saved
 from mesh.sentences import (
     bytes_per_second,
-    is_local,
-    join_command,
+    invitation,
     percent,
     plural,
     printable,
@@ -98,10 +97,8 @@ class Screen:
         """How to add a peer, as soon as this one is a member itself."""
         if self._listening is None or not facts.members:
             return Text()
-        where = "on this machine" if is_local(self._listening) else "on another machine"
-        return Text.assemble(
-            (f"Add a peer {where}:  ", "dim"), (printable(join_command(self._listening)), "bold cyan")
-        )
+        where, command = invitation(self._listening)
+        return Text.assemble((f"{where}  ", "dim"), (command, "bold cyan"))
 
     def _events(self) -> Text:
         lines = [

@@ -24,7 +24,7 @@ def sentence(event: Event) -> str | None:
         case StepFinal():
             return None
         case Listening():
-            return printable(f"Computing on {event.device}; another peer joins with: {join_command(event)}")
+            text = f"Listening at {', '.join(event.addresses)}, computing on {event.device}"
         case ViewBegun():
             text = f"View {event.view} begins at step {event.step} with {plural(len(event.members), 'peer')}"
         case Joined(full=True):
@@ -59,15 +59,15 @@ def _closed(text: str) -> str:
     return whole if whole.endswith((".", "!", "?", "…")) else f"{whole}."
 
 
-def join_command(event: Listening) -> str:
-    """What to type to add a peer; a job that listens to other machines needs peers that do the same."""
-    address = next(iter(event.addresses), f"127.0.0.1:{event.port}")
-    return f"mesh join {address}" + ("" if is_local(event) else " --insecure")
+def invitation(event: Listening) -> tuple[str, str]:
+    """Where a peer can be added, and what to type there.
 
-
-def is_local(event: Listening) -> bool:
-    """Whether only this machine reaches the peer."""
-    return all(address.startswith(("127.", "localhost", "[::1]")) for address in event.addresses)
+    A peer that listens to other machines needs peers that do the same.
+    """
+    address = printable(next(iter(event.addresses), f"127.0.0.1:{event.port}"))
+    if address.startswith(("127.", "localhost", "[::1]")):
+        return "Add a peer on this machine:", f"mesh join {address}"
+    return "Add a peer on another machine:", f"mesh join {address} --insecure"
 
 
 def short(peer: str) -> str:

@@ -63,6 +63,12 @@ def test_every_command_has_help(command: list[str]) -> None:
     assert "..." not in result.stdout.split("Commands:")[-1] or command
 
 
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "mesh", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == f"mesh {mesh.__version__}\n"
+
+
 def test_start_writes_the_result_to_stdout_and_talk_to_stderr(node: FakeNode, folder: Path) -> None:
     result = typed("start", "digits", "--run", "kept")
     assert result.exit_code == 0
@@ -123,11 +129,16 @@ def test_a_flag_comes_before_the_environment_and_that_before_the_file(node: Fake
 
 @pytest.mark.parametrize(
     ("text", "seen"),
-    [("[start]\nstep = 3\n", "'step'"), ("[begin]\n", "'begin'"), ("[start\n", "cannot be read")],
+    [
+        ("[start]\nstep = 3\n", "'step'"),
+        ("[start]\nsteps = 'many'\n", "'many'"),
+        ("[begin]\n", "'begin'"),
+        ("[start\n", "cannot be read"),
+    ],
 )
 def test_a_wrong_mesh_toml(text: str, seen: str, folder: Path) -> None:
     (folder / "mesh.toml").write_text(text)
-    result = typed("devices")
+    result = typed("start")
     assert result.exit_code == 2
     assert seen in result.stderr
 

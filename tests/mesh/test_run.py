@@ -104,5 +104,6 @@ def test_default_folders_never_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     second = default_folder("digits", 0.0)
     assert second != first
     assert second.name.startswith(first.name)
+    assert default_folder("../some/where.py:my_net", 0.0).name.startswith("where-my-net-")
     assert default_folder("../some/where.py:my_net", 0.0).parent == Path("runs")
     assert default_folder("a/network.json", 0.0).name.startswith("network-")

@@ -9,7 +9,7 @@ from rich.console import Console
 from mesh.events import Event, Finished, Joined, Left, Listening, Lost, Note, Saved, ViewBegun, Waiting
 from mesh.lines import Lines
 from mesh.screen import PERIOD_S, Screen
-from mesh.sentences import bytes_per_second, join_command, sentence
+from mesh.sentences import bytes_per_second, invitation, sentence
 from mesh.snapshot import Snapshot
 from tests.mesh.fakes import LISTENING, facts, step
 
@@ -116,18 +116,24 @@ def test_at_most_four_pictures_a_second() -> None:
 def test_lines_tell_events_at_once_and_progress_every_two_seconds() -> None:
     stream, clock, snapshot = io.StringIO(), Clock(), facts(2)
     lines = Lines(stream, lambda: snapshot, clock)
-    lines.event(LISTENING, 0.0)
+    for event in (LISTENING, ViewBegun(1, 1, ({},)), ViewBegun(2, 1, ({},))):
+        lines.event(event, 0.0)
     for tick in range(100):
         clock.now_s = tick / 10
         snapshot = replace(snapshot, step=tick + 1)
         lines.event(step(tick + 1), clock.now_s)
         lines.tick()
     said = stream.getvalue().splitlines()
-    assert said[0] == "Computing on a device; another peer joins with: mesh join 127.0.0.1:7680"
-    assert said[1] == (
+    assert said[:4] == [
+        "Listening at 127.0.0.1:7680, computing on a device.",
+        "View 1 begins at step 1 with 1 peer.",
+        "Add a peer on this machine: mesh join 127.0.0.1:7680",
+        "View 2 begins at step 1 with 1 peer.",
+    ]
+    assert said[4] == (
         "step 21/1,000  loss 0.0312  accuracy 97.31 %  4,211 images/s  1.25 MB/s sent  2 peers  view 3"
     )
-    assert [line.split()[1] for line in said[1:]] == ["21/1,000", "41/1,000", "61/1,000", "81/1,000"]
+    assert [line.split()[1] for line in said[4:]] == ["21/1,000", "41/1,000", "61/1,000", "81/1,000"]
 
 
 def test_lines_say_nothing_while_no_step_is_made() -> None:
@@ -162,7 +168,8 @@ def test_sentences(event: Event, text: str | None) -> None:
 
 def test_the_command_for_another_machine() -> None:
     open_to_all = Listening(("192.168.1.5:7680",), 7680, "a device", "abcdef")
-    assert join_command(open_to_all) == "mesh join 192.168.1.5:7680 --insecure"
+    where, command = invitation(open_to_all)
+    assert (where, command) == ("Add a peer on another machine:", "mesh join 192.168.1.5:7680 --insecure")
     assert "Add a peer on another machine" in "\n".join(lines_drawn(facts(1), open_to_all))
 
 
