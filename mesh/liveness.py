@@ -1,7 +1,7 @@
 """How long a peer may say nothing before it is suspicious, adapted to what its pings have been like.
 
-A process that is gone or frozen is noticed by the transport within seconds. This is about one that is there and does not
-answer: its event loop may be held up by a compiler for a while, so it is given long.
+A process that is gone or frozen is noticed by the transport within seconds. This is about one that is there
+and does not answer: its event loop may be held up by a compiler for a while, so it is given long.
 """
 
 PING_INTERVAL_S = 0.25

@@ -6,9 +6,9 @@ the sender's id on that channel; the ROUTERs are mandatory, since one that is no
 deliver without a word. A peer that cannot be dialled is answered on the connection that it dialled. ZeroMQ
 reconnects by itself; what it lost meanwhile, the protocol asks for again.
 
-Whether a process is there is ZeroMQ's to find out: its own thread sends and answers heartbeats, also while the
-interpreter is busy, for instance in a compiler that does not let go of it. A connection that breaks, or is silent for
-a few seconds, is reported at once.
+Whether a process is there is ZeroMQ's to find out: its own thread sends and answers heartbeats, also while
+the interpreter is busy, for instance in a compiler that does not let go of it. A connection that breaks, or
+is silent for a few seconds, is reported at once.
 """
 
 import contextlib
