@@ -257,19 +257,23 @@ def _fault(simulation: Simulation, chance: random.Random) -> None:
         if not victims:
             return
         victim = chance.choice(victims)
-        kind = chance.choice(["crash", "crash", "leave", "sleep"])
-        others_stay = any(
-            process is not victim
+        kind = chance.choice(["crash", "crash", "leave", "sleep", "cut"])
+        others = [
+            process
+            for process in victims
+            if process is not victim
             and process not in simulation.sleepers
             and process.participant.peer
             and process.participant.peer.me.full
-            for process in victims
-        )
+        ]
         simulation.log.append(f"{simulation.network.now:8.3f} FAULT {kind} {victim.id}")
         if kind == "sleep":
-            victim.sleep(chance.choice([0.5, 3.0, 6.0]) if others_stay else 0.5)
+            victim.sleep(chance.choice([0.5, 3.0, 6.0]) if others else 0.5)
             simulation.sleepers.append(victim)
-        elif others_stay:
+        elif kind == "cut":  # from a majority: of two, the later one would be voted out as well
+            simulation.network.cut(victim.address, chance.choice([0.5, 4.0, 8.0]) if len(others) > 1 else 0.5)
+            simulation.sleepers.append(victim)
+        elif others:
             simulation.going.append(victim)
             if kind == "crash":
                 victim.sends_until_crash = chance.randrange(0, 40)
