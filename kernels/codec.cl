@@ -111,7 +111,7 @@ typedef struct {
 INLINE Bracket in_tree(FLOATS q) {
     // The decade from q's bits, which grow almost as its logarithm. A bracket that lies next to the right one is as
     // good, as long as q is nearer to the value they share than to the next: that leaves room for this straight line.
-    INTS k = TO_INTS(TO_FLOATS(AS_INTS(q)) * (1.0f / (3.255f * 0x1p23f)) + (3.245f - 127.0f) / 3.255f + 6.0f) - 1;
+    INTS k = TO_INTS(TO_FLOATS(AS_INTS(q)) * (1.0f / (3.255f * 0x1p23f)) + ((3.245f - 127.0f) / 3.255f + 6.0f)) - 1;
     k = k < 0 ? (INTS)(0) : k;
     const FLOATS h = AS_FLOATS((k + 127) << 23);
     const FLOATS unit = BY_DECADE(k, UNIT_0, UNIT_1, UNIT_2, UNIT_3, UNIT_4, UNIT_5);

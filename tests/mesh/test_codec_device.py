@@ -41,6 +41,7 @@ VECTORS = {
     "heavy tails": normal(5000) ** 9,
     "zeros": numpy.zeros(600, numpy.float32),
     "any bits": any_bits(),
+    "every magnitude": numpy.geomspace(1, 1e-8, 50_000).astype(numpy.float32),
     **{
         f"middles of {scale}": middles(scale)
         for scale in (1, 0.73, 3.4e38, 1e19, 1e-19, 3e-32, 1.2e-38, 4.7e-33)
@@ -50,7 +51,7 @@ VECTORS = {
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", mesh.codec.names())
-@pytest.mark.parametrize("block", [1, 3, 64, 256, 5000])
+@pytest.mark.parametrize("block", [1, 3, 256, 100_000])
 def test_every_device_gives_the_same_bytes_and_values(device, name, block):
     codec = mesh.codec.by_name(name, block)
     for label, values in VECTORS.items():
@@ -72,7 +73,7 @@ def test_every_device_gives_the_same_bytes_and_values(device, name, block):
 
 @pytest.mark.parametrize("device", [each.spec for each in tensor.devices() if each.kind == "cpu"])
 @pytest.mark.parametrize("name", ["dettmers8", "adaptive8"])
-@pytest.mark.parametrize("block", [3, 64, 256, 1000])
+@pytest.mark.parametrize("block", [3, 256])
 def test_the_layout_for_gpus_gives_the_same_bytes_on_a_cpu(device, name, block, monkeypatch):
     monkeypatch.setattr(mesh.codec.device, "layout_of", lambda _: mesh.codec.device.GPU_LAYOUT)
     codec = mesh.codec.by_name(name, block)
