@@ -113,7 +113,7 @@ def as_torch(value: Array) -> NDArray[numpy.float32]:
 
 
 def test_ten_steps_of_lenet_agree_with_pytorch(device: Device, torch: Any) -> None:
-    # With another seed two values of a pooling window may be closer than rounding: then the gradient goes another way.
+    # With seed 7 two values of a pooling window are closer than rounding, and the gradient goes another way.
     generator = numpy.random.default_rng(1)
     functional = torch.nn.functional
     images = generator.random((10, 16, 28, 28, 1), numpy.float32)
