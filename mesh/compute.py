@@ -38,11 +38,15 @@ class Compute:
         self._submit(work)
 
     def submit(self, task: Task) -> None:
-        """Do `task` after all before it."""
+        """Do `task` after all before it. A gradient of another view that is under way is given up
+        for a new one.
+        """
+        if isinstance(task, Gradient) and self.worker is not None:
+            self.worker.view = task.view
 
         def work() -> None:
             worker = self.worker
-            if worker is None or (isinstance(task, Gradient) and task.view < worker.view):
+            if worker is None or (isinstance(task, Gradient) and task.view != worker.view):
                 return
             with tensor.use_device(worker.device):
                 worker.execute(task, self._emit)
