@@ -1,7 +1,8 @@
 """Three peers train LeNet together on this machine: one joins late, the first one is killed, no step is lost.
 
-Called by scripts/quickstart, in its environment. What happens is told on stderr; the last line of stdout is one
-JSON object. Every figure in it comes from the events that the peers write with --json.
+Called by scripts/quickstart, in its environment. What happens is told on stderr; the last line of stdout is
+one JSON object. Every figure in it comes from the events that the peers write with --json. Exits with 1 if a
+step was lost or the survivors' weights differ.
 """
 
 import json
@@ -136,6 +137,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     print(json.dumps(result))
+    if result["steps_lost"] or result["samples_lost"] or not result["digests_agree"]:
+        sys.exit("quickstart: the training ended, but not as it should have: see the figures above.")
 
 
 def interrupted(number: int, frame: object) -> NoReturn:
@@ -263,9 +266,8 @@ def report(
         "bytes_sent_a_step_and_peer": bytes_a_step(run.peers, together["view"]),
         "run": str(run.folder),
     }
-    run.say(
-        f"Done: {steps} steps, none lost, test accuracy {100 * result['accuracy']:.2f} %. Events: {run.folder}"
-    )
+    run.say(f"Done: {steps} steps, test accuracy {100 * result['accuracy']:.2f} %.")
+    run.say(f"Events, metrics and the trained network: {run.folder}")
     return result
 
 
@@ -284,8 +286,10 @@ def digests(events: list[Event]) -> set[str]:
 
 
 def bytes_a_step(peers: list[Peer], view: int) -> int:
-    """What a full member sent in a step of that view, on average; the first steps still talk of the view before."""
-    sent = [event["bytes_sent"] for peer in peers for event in peer.of("step") if event["view"] == view]
+    """What a full member sent in a step of that view, on average."""
+    sent: list[int] = [
+        event["bytes_sent"] for peer in peers for event in peer.of("step") if event["view"] == view
+    ]
     return round(sum(sent) / len(sent))
 
 
