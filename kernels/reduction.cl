@@ -114,9 +114,21 @@ __kernel void groups(PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced), const long c
   const long end = min(begin + chunk, reduced_count);
   T_ACC total = IDENTITY;
   if (o < kept_count) {
-    const long base = x_offset + POSITION(kept, o);
-    for (long r = begin + ly; r < end; r += high) {
-      const T_ACC value = (T_ACC)x[base + POSITION(reduced, r)];
+    __global const T_IN *from = x + x_offset + POSITION(kept, o);
+    long r = begin + ly;
+    if (reduced_ndim == 1) {
+      // Four loads under way at a time: one alone would wait for memory most of the time.
+      const long step = last_of(reduced_strides, 1);
+      for (; r + 3 * high < end; r += 4 * high) {
+        const T_ACC a = (T_ACC)from[r * step], b = (T_ACC)from[(r + high) * step];
+        const T_ACC c = (T_ACC)from[(r + 2 * high) * step], d = (T_ACC)from[(r + 3 * high) * step];
+        const T_ACC ab = COMBINE(a, b), cd = COMBINE(c, d);
+        const T_ACC all = COMBINE(ab, cd);
+        total = COMBINE(total, all);
+      }
+    }
+    for (; r < end; r += high) {
+      const T_ACC value = (T_ACC)from[POSITION(reduced, r)];
       total = COMBINE(total, value);
     }
   }

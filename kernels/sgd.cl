@@ -1,28 +1,33 @@
-/* sgd: momentum SGD with weight decay over a flat vector, in place.
- *
- *     velocity = momentum * velocity + (gradient + weight_decay * vector)
- *     vector   = vector - lr * velocity
- *
- * NDRange: one work-item per element. Offsets are in elements. `rate` holds the learning rate.
- * The same bits as _sgd_numpy of nn/optimizers.py: no contraction, and every result that is denormal (or -0) becomes +0.
- */
+// Momentum SGD with weight decay over a flat vector, in place; the same bits as _sgd_numpy of nn/optimizers.py.
+//
+// velocity = momentum · velocity + (gradient + weight_decay · vector)
+// vector   = vector − lr · velocity
+//   Every result that is denormal, or −0, becomes +0. Offsets are in elements; `rate` holds lr.
+//   GPU: global size (any,), work-items stride over the elements. CPU: one work-item per `each` elements.
 #include "common.h"
 
-float flushed(float x)
-{
-    return fabs(x) < FLT_MIN ? 0.0f : x;
-}
+// An exponent of 0 is that of zeros and denormals. (Through fabs the loop is not vectorised by PoCL 3.0.)
+float flushed(float x) { return as_float((as_uint(x) & 0x7f800000u) ? as_uint(x) : 0u); }
 
-__kernel void sgd(__global float *vector, const int vector_offset,
-                  __global float *velocity, const int velocity_offset,
-                  __global const float *gradient, const int gradient_offset,
-                  __global const float *rate, const float momentum, const float weight_decay)
-{
-    const size_t i = get_global_id(0);
-    const float w = flushed(vector[vector_offset + i]);
-    const float decay = flushed(weight_decay * w);
-    const float slope = flushed(flushed(gradient[gradient_offset + i]) + decay);
-    const float v = flushed(flushed(momentum * flushed(velocity[velocity_offset + i])) + slope);
-    velocity[velocity_offset + i] = v;
-    vector[vector_offset + i] = flushed(w - flushed(rate[0] * v));
+ONE_ITEM_A_GROUP
+__kernel void sgd(const long n, const long each, __global float *restrict vector, const long vector_offset,
+                  __global float *restrict velocity, const long velocity_offset,
+                  __global const float *restrict gradient, const long gradient_offset,
+                  __global const float *restrict rate, const float momentum, const float weight_decay) {
+  vector += vector_offset;
+  velocity += velocity_offset;
+  gradient += gradient_offset;
+  const float lr = rate[0];
+#if CPU
+  const long begin = get_global_id(0) * each, end = min(begin + each, n), step = 1;
+#else
+  const long begin = get_global_id(0), end = n, step = get_global_size(0);
+#endif
+  for (long i = begin; i < end; i += step) {
+    const float w = flushed(vector[i]);
+    const float slope = flushed(flushed(gradient[i]) + flushed(weight_decay * w));
+    const float v = flushed(flushed(momentum * flushed(velocity[i])) + slope);
+    velocity[i] = v;
+    vector[i] = flushed(w - flushed(lr * v));
+  }
 }

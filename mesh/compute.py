@@ -42,7 +42,7 @@ class Compute:
 
         def work() -> None:
             worker = self.worker
-            if worker is None or (isinstance(task, Gradient) and task.view < worker.view):
+            if worker is None or (isinstance(task, Gradient) and task.view != worker.view):
                 return
             with tensor.use_device(worker.device):
                 worker.execute(task, self._emit)

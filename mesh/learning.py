@@ -120,5 +120,5 @@ class Learning:
             for bucket in range(self._plan.bucket_count(step)):
                 if bucket not in self.log.get(step, ()):
                     self._host.send(
-                        self._plan.server(view, step, bucket), Want(view.number, step, bucket, "update")
+                        self._plan.server(view, step, bucket), Want(view.key, step, bucket, "update")
                     )

@@ -13,7 +13,9 @@ before proposes that one.
 the connection: it never comes back under that identity. Why the third rule is safe: it needs all the
 living, so it meets every other quorum in a living peer, unless that quorum is dead to the last member. What
 such a quorum decided can be known to nobody but through a message still on its way; so a Prepare names the
-dead, and whoever promises hears no message of theirs again.
+dead, and whoever promises hears no message of theirs again. A thin member, which promises nothing, may have
+had that message: it gives way to the decision of the living, and work is marked with number and ballot of its
+view, so that none of the void one is ever counted.
 
 *Freezing.* A promise also binds what its sender does in view v. For a change after a fault (`stop` 0) it
 takes no part in v any more, and says what it has applied and what it holds of the next step. For a planned
@@ -37,7 +39,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from mesh.message import Accept, Accepted, Ballot, Decided, Message, Prepare, Promise, Reject
-from mesh.view import Member, View
+from mesh.view import Member, View, ViewKey
 
 GRACE_S = 0.6  # how long a proposer with a quorum waits for the other members that it does not suspect
 RETRY_S = 0.5
@@ -161,14 +163,16 @@ class Membership:
         if peer in self._needed():
             self.suspects.add(peer)
 
-    def hears(self, peer: str, view: int) -> Outgoing:
+    def hears(self, peer: str, view: ViewKey) -> Outgoing:
         """A sign of life of `peer`, which knows `view`; an older one than ours is answered with ours."""
         if peer in self.dead:
             return []
         self.suspects.discard(peer)
-        self._views_seen[peer] = view
-        self._highest_view_seen = max(self._highest_view_seen, view)
-        return [(peer, Decided(self.view))] if view < self.view.number else []
+        number = view[0]
+        self._views_seen[peer] = number
+        self._highest_view_seen = max(self._highest_view_seen, number)
+        behind = number < self.view.number or (number == self.view.number and view != self.view.key)
+        return [(peer, Decided(self.view))] if behind else []
 
     def wants_in(self, member: Member) -> None:
         """A newcomer is ready to be a member, or a learner to be full."""
@@ -382,9 +386,14 @@ class Membership:
         return [(peer, Decided(view)) for peer in told if peer not in (self.me, *self.dead)]
 
     def _learn(self, view: View) -> Outgoing:
-        if (view.number, view.ballot) > (self.view.number, self.view.ballot):
+        newer = view.number > self.view.number
+        if newer or (view.number == self.view.number and self._is_void(view)):
             self._adopt(view)
         return []
+
+    def _is_void(self, other: View) -> bool:
+        """Whether the latest view gives way to `other` of its number: it was proposed by none of those."""
+        return other.key != self.view.key and self.view.ballot[1] not in other.ids
 
     def _adopt(self, view: View) -> None:
         self._highest_view_seen = max(self._highest_view_seen, view.number)

@@ -16,7 +16,7 @@ from typing import Any
 import msgpack
 
 from mesh.errors import ProtocolError
-from mesh.view import Member, View
+from mesh.view import Member, View, ViewKey
 
 VERSION = 1
 HEADER_BYTES_MOST = 4 << 20
@@ -81,7 +81,7 @@ class Bye:
 class Ping:
     """The sender lives; its latest view, its last applied and last final step, its speed in samples/s."""
 
-    view: int
+    view: ViewKey
     applied: int
     final: int
     speed: float
@@ -164,7 +164,7 @@ class Decided:
 class Push:
     """A peer's gradient sum over its `samples` of `step`, for the bucket's server."""
 
-    view: int
+    view: ViewKey
     step: int
     bucket: int
     samples: int
@@ -177,7 +177,7 @@ class Push:
 class Update:
     """The merged gradient of a bucket: the same bytes for every full peer."""
 
-    view: int
+    view: ViewKey
     step: int
     bucket: int
     samples: int
@@ -190,7 +190,7 @@ class Update:
 class Weights:
     """For thin peers: what brings a bucket of their weights to the state after `step`."""
 
-    view: int
+    view: ViewKey
     step: int
     bucket: int
     samples: int
@@ -203,7 +203,7 @@ class Weights:
 class Want:
     """Send me once more your `kind` ("push", "update" or "weights") of that step and bucket."""
 
-    view: int
+    view: ViewKey
     step: int
     bucket: int
     kind: str

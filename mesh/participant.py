@@ -104,7 +104,7 @@ class Participant:
     def on_tick(self, now: float) -> None:
         """Time passes. UnreachableError if nobody has answered for too long."""
         if self.peer is not None:
-            self.peer.has_data = self.has_data
+            self.peer.steps.has_data = self.has_data
             self.peer.on_tick(now)
             self._follow(now)
         elif now - self._asked_at >= ASK_INTERVAL_S:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mesh.message import Payload, Push
 from mesh.plan import Plan
+from mesh.view import ViewKey
 
 # ---- tasks ----
 
@@ -21,7 +22,7 @@ class Gradient:
     GradientDone.
     """
 
-    view: int
+    view: ViewKey
     step: int
     ids: np.ndarray
 
@@ -30,7 +31,7 @@ class Gradient:
 class Merge:
     """Add the pushes of one bucket in the given order, divide by their samples, encode: Merged."""
 
-    view: int
+    view: ViewKey
     step: int
     bucket: int
     pushes: tuple[Push, ...]
@@ -50,7 +51,7 @@ class Shadow:
     `buckets`.
     """
 
-    view: int
+    view: ViewKey
     step: int
     fresh: bool
     buckets: tuple[int, ...]
@@ -134,7 +135,7 @@ class Prepared:
 class BucketReady:
     """One bucket of this peer's encoded gradient sum."""
 
-    view: int
+    view: ViewKey
     step: int
     bucket: int
     samples: int
@@ -147,7 +148,7 @@ class BucketReady:
 class GradientDone:
     """All buckets of a gradient are ready; its samples took that long."""
 
-    view: int
+    view: ViewKey
     step: int
     samples: int
     seconds: float
@@ -157,7 +158,7 @@ class GradientDone:
 class Merged:
     """One bucket's UPDATE payload."""
 
-    view: int
+    view: ViewKey
     step: int
     bucket: int
     payload: Payload
@@ -175,7 +176,7 @@ class Applied:
 class ShadowReady:
     """One bucket for the thin peers."""
 
-    view: int
+    view: ViewKey
     step: int
     bucket: int
     digest: int

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+ViewKey = tuple[int, tuple[int, str]]  # a view's number, and the ballot in which its members were proposed
+
 
 @dataclass(frozen=True)
 class Member:
@@ -39,6 +41,11 @@ class View:
     sources: tuple[str, ...] = ()
     planned: bool = False
     ballot: tuple[int, str] = (0, "")
+
+    @property
+    def key(self) -> ViewKey:
+        """What work in this view is marked with."""
+        return self.number, self.ballot
 
     @property
     def ids(self) -> tuple[str, ...]:

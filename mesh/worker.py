@@ -45,7 +45,8 @@ from mesh.tasks import (
     Snapshot,
     SnapshotReady,
     Task,
-)  # fmt: skip
+)
+from mesh.view import ViewKey
 
 MICRO_BATCH = (
     128  # samples computed at a time: bounds memory, and how late a worker notices that its view is over
@@ -61,14 +62,14 @@ Emit = Callable[[Result], None]
 class Worker:
     """Does tasks one after the other on one device; results go to `emit` as soon as they are there.
 
-    `view` is the number of the view that the event loop works in: a gradient of an older one is given up.
+    `view` is the key of the view that the event loop works in: a gradient of an older one is given up.
     """
 
     def __init__(self, job: Job, store: Store, device: str | None, run: Path | None) -> None:
         self.job = job
         self.store = store
         self.device = tensor.device(device)
-        self.view = 0
+        self.view: ViewKey | None = None
         self.network = nn.load_definition(job.network).initialize(self.device, job.seed)
         self.optimizer = nn.load_optimizer(job.optimizer)
         self.optimizer.initialize(self.network.vector)
@@ -146,7 +147,7 @@ class Worker:
                 raise _not_finite(task.step, f"the loss is {loss}")
             emit(BucketReady(task.view, task.step, bucket, len(task.ids), loss, self._digest, payload))
 
-        if self._steps.run(task.step, task.ids, images, labels, send, lambda: self.view > task.view):
+        if self._steps.run(task.step, task.ids, images, labels, send, lambda: self.view != task.view):
             emit(GradientDone(task.view, task.step, len(task.ids), time.perf_counter() - begin))
 
     def _merge(self, task: Merge) -> Merged:

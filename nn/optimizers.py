@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 import tensor
 from nn.errors import LayerShapeError, NetworkError
+from nn.launch import flat_sizes
 from tensor import Array
 from tensor.kernel import built
 
 Float32s = NDArray[numpy.float32]
 
+_CPU_ELEMENTS_EACH = 8192  # per work-item
 _SMALLEST_NORMAL = numpy.finfo(numpy.float32).smallest_normal
 
 
@@ -121,9 +123,19 @@ def _sgd_numpy(
 
 
 def _sgd_opencl(w: Array, v: Array, g: Array, rate: Array, *, momentum: float, weight_decay: float) -> None:
-    kernel = built(w.device, "sgd.cl", "sgd")
+    global_size, local_size = flat_sizes(w.device, w.size, _CPU_ELEMENTS_EACH)
     vectors = [argument for array in (w, v, g) for argument in (array.buffer, array.offset)]
-    kernel((w.size,), *vectors, rate.buffer, momentum, weight_decay)
+    kernel = built(w.device, "sgd.cl", "sgd")
+    kernel(
+        global_size,
+        w.size,
+        _CPU_ELEMENTS_EACH,
+        *vectors,
+        rate.buffer,
+        momentum,
+        weight_decay,
+        local_size=local_size,
+    )
 
 
 _sgd = tensor.primitive("sgd", numpy=_sgd_numpy, opencl=_sgd_opencl, in_place=True)

@@ -280,9 +280,9 @@ class Array:
 
 def same_device(where: str, *arrays: Array) -> Device:
     """The device that all arrays share; raises DeviceError if they do not."""
-    device = arrays[0].device
+    device = arrays[0].storage.device
     for each in arrays:
-        if each.device is not device:
+        if each.storage.device is not device:
             found = ", ".join(each.device.spec for each in arrays)
             raise DeviceError(f"{where}: arrays on different devices ({found}); use x.to_device(device).")
     return device

@@ -15,12 +15,18 @@ _KEPT = (
     256  # numbers per process; a program that computes with ever new numbers only pays a transfer for each
 )
 
-_constants: OrderedDict[tuple[str, str, str], Array] = OrderedDict()
+_constants: OrderedDict[tuple[object, ...], Array] = OrderedDict()
 
 
 def constant(value: bool | int | float, dtype: dtypes.DType, device: Device) -> Array:
     """The array without axes that holds a Python number; shared, never to be written to."""
-    key = (device.spec, dtype.char, repr(value))  # repr tells 0.0 from -0.0, and True from 1
+    key = (
+        value,
+        type(value),
+        str(value) if value == 0 else "",
+        dtype,
+        device,
+    )  # 0.0 and −0.0 are two numbers
     found = _constants.get(key)
     if found is not None:
         return found

@@ -13,18 +13,19 @@ from typing import Any, Literal
 import numpy
 
 from tensor import dtypes
-from tensor.array import Array, Operand
+from tensor.array import Array, Operand, Shape, contiguous_strides
 from tensor.constants import constant, operands
+from tensor.device import Device
 from tensor.dtypes import DType
 from tensor.errors import DTypeError
 from tensor.layout import broadcast_shape
-from tensor.pointwise import launch
+from tensor.pointwise import Layout, Pointwise, launch, prepare
 from tensor.primitive import Primitive, primitive
 
 Result = Literal["same", "float", "bool"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     """One row of the table. In `expression` a, b, c are the converted inputs."""
 
@@ -56,11 +57,20 @@ def _run_numpy(operation: Operation, *inputs: Any) -> Any:
 
 
 def _run_opencl(operation: Operation, *inputs: Array) -> Array:
-    compute, result = _dtypes(operation, *[each.dtype for each in inputs])
-    shape = broadcast_shape(operation.name, *[each.shape for each in inputs])
-    output = Array.new(shape, result, inputs[0].device)
-    launch(operation.expression, compute, output, inputs)
+    device = inputs[0].storage.device
+    run, shape, dtype = _prepared(operation, device, *[(x.shape, x.strides, x.dtype) for x in inputs])
+    output = Array.new(shape, dtype, device)
+    run(output, inputs)
     return output
+
+
+@lru_cache(maxsize=8192)
+def _prepared(operation: Operation, device: Device, *inputs: Layout) -> tuple[Pointwise, Shape, DType]:
+    """The launch for inputs of these layouts, and shape and dtype of its output."""
+    compute, result = _dtypes(operation, *(dtype for _, _, dtype in inputs))
+    shape = broadcast_shape(operation.name, *(each for each, _, _ in inputs))
+    output = (shape, contiguous_strides(shape), result)
+    return prepare(operation.expression, compute, device, output, *inputs), shape, result
 
 
 def _add(operation: Operation) -> Primitive:

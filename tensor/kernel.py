@@ -53,14 +53,19 @@ class DeviceKernel:
 
     def bound(self, arguments: Sequence[Any]) -> Any:
         """A new pyopencl kernel of its own with the arguments set, for a recording."""
-        kernel = self._new()
+        import pyopencl
+
+        kernel = pyopencl.Kernel(self._program, self.name)
         try:
-            kernel.set_args(*arguments)
+            for i, (dtype, value) in enumerate(zip(self._types, arguments, strict=True)):
+                kernel.set_arg(i, value if dtype is None or dtype.kind == "V" else dtype.type(value))
         except Exception as error:
             raise self._wrong_arguments(arguments, error) from error
         return kernel
 
     def _new(self) -> Any:
+        """A kernel object that packs Python numbers by itself; that costs a millisecond once, and little per
+        call."""
         import pyopencl
 
         # Program attribute access (`program.name`) costs 100 µs and warns; the constructor does neither.

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 import tensor
 from nn.derivatives import derivative
 from nn.errors import NetworkError
+from nn.launch import flat_sizes
 from nn.layer import Layer
 from tensor import Array
 from tensor.kernel import built
 from tensor.random import fold_key, philox
 
 _UNIFORM_BITS = 24
+_CPU_BLOCKS_EACH = 1024  # of four elements, per work-item
 
 
 class Dropout(Layer):
@@ -71,12 +73,13 @@ def _dropout_numpy(
 def _dropout_opencl(x: Array, step: Array, samples: Array, *, key: int, ratio: float) -> Array:
     x = x if x.is_contiguous else x.copy()
     y = tensor.empty(x.shape, dtype=tensor.float32, device=x.device)
-    count = x.size // max(x.shape[0], 1)
     if x.size:
-        threshold, scale = _threshold_and_scale(ratio)
+        rows, count = x.shape[0], x.size // x.shape[0]
+        global_size, local_size = flat_sizes(x.device, rows * -(-count // 4), _CPU_BLOCKS_EACH)
         buffers = (x.buffer, x.offset, y.buffer, step.buffer, samples.buffer)
+        drawing = (key, *_threshold_and_scale(ratio))
         kernel = built(x.device, "dropout.cl", "dropout")
-        kernel((-(-count // 4), x.shape[0]), *buffers, count, key, threshold, scale)
+        kernel(global_size, rows, _CPU_BLOCKS_EACH, count, *buffers, *drawing, local_size=local_size)
     return y
 
 

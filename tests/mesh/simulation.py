@@ -41,7 +41,7 @@ from mesh.tasks import (
     Snapshot,
     SnapshotReady,
     Task,
-)  # fmt: skip
+)
 from mesh.view import Member
 
 PLAN = Plan(steps=60, batch=24, samples=96, seed=5, parameters=3 * 32768, evaluate_every=10)

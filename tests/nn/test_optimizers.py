@@ -115,18 +115,23 @@ def as_torch(value: Array) -> NDArray[numpy.float32]:
 def test_ten_steps_of_lenet_agree_with_pytorch(
     device: Device, generator: numpy.random.Generator, torch: Any
 ) -> None:
+    """Weights differ by 1e-7, unless a rounding error decides a near tie of a pooling or a ReLU.
+
+    Then one sample's gradient goes elsewhere, as it also does between PyTorch in float32 and in float64: that
+    moved weights by up to 1.1e-4 at lr 0.01 (six seeds), hence the smaller rate here.
+    """
     functional = torch.nn.functional
-    images = generator.random((10, 16, 28, 28, 1), numpy.float32)
-    labels = generator.integers(0, 10, (10, 16)).astype(numpy.int32)
+    images = generator.random((10, 32, 28, 28, 1), numpy.float32)
+    labels = generator.integers(0, 10, (10, 32)).astype(numpy.int32)
     network = nn.models.lenet().initialize(device, seed=2)
-    optimizer = nn.SGD(lr=0.01, momentum=0.9, weight_decay=5e-4)
+    optimizer = nn.SGD(lr=0.003, momentum=0.9, weight_decay=5e-4)
     optimizer.initialize(network.vector)
     step = nn.value_and_grad(network, lambda x, y: nn.softmax_cross_entropy(network(x), y))
     theirs = {
         name: torch.nn.Parameter(torch.tensor(as_torch(value)))
         for name, value in network.parameters().items()
     }
-    their_optimizer = torch.optim.SGD(theirs.values(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    their_optimizer = torch.optim.SGD(theirs.values(), lr=0.003, momentum=0.9, weight_decay=5e-4)
 
     def logits(x: Any) -> Any:
         x = functional.conv2d(x.permute(0, 3, 1, 2), theirs["conv1.weight"], theirs["conv1.bias"])
