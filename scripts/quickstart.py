@@ -210,10 +210,10 @@ def ask_status(address: str) -> dict[str, Any]:
 
 def kill(run: Story, peer: Peer) -> float:
     """kill -9, without a word to anybody; when it was, in seconds since the epoch."""
-    step = peer.of("step")[-1]["step"]
-    run.say(f"$ kill -9 {peer.process.pid}: the first peer, through which all came, dies after step {step}.")
     if peer.process.poll() is not None:
         raise TooFewStepsError("The training ended before the kill.")
+    step = peer.of("step")[-1]["step"]
+    run.say(f"$ kill -9 {peer.process.pid}: the first peer, through which all came, dies after step {step}.")
     killed_s = time.time()
     peer.process.kill()
     return killed_s
@@ -249,7 +249,9 @@ def report(
     """The whole run in figures."""
     finals = steps_of(run.peers)
     steps = max(finals)
-    last = run.peers[1].of("evaluated")[-1]
+    last = run.peers[1].first("evaluated", lambda e: e["step"] == steps)
+    if last is None:
+        raise FailedError(f"The weights after the last step were not measured. See {run.folder}.")
     result = {
         "accuracy": round(last["accuracy"], 4),
         "steps": steps,
