@@ -7,9 +7,9 @@
 //   conv        NDRange (columns/BN · ITEMS, rows/BM, parts): each part takes its share of k, and writes rows × columns
 //   conv_sum    adds the parts in order, so the bits are the same always         NDRange (elements)
 //
-// The gradient of the image gathers, it does not scatter: no atomics. The sizes of the kernel may be fixed by -D
-// KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_H, STRIDE_W, CHANNELS (of the gathered image): then no division by a variable stays
-// in the loop. The other -D are those of gpu_tile.h.
+// The gradient of the image gathers, it does not scatter: no atomics. The sizes of the kernel may be fixed by
+// -D KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_H, STRIDE_W, CHANNELS (of the gathered image): then no division by a variable
+// stays in the loop. The other -D are those of gpu_tile.h.
 
 #ifndef CHANNELS
 #define KERNEL_HEIGHT o.kernel_height
@@ -78,7 +78,8 @@ inline float right_at(const operands o, right_point j, int k)
 {
     if (j >= o.columns)
         return 0.0f;
-    return under_tap(o, pixel_begin(o, k, k + 1), j / (KERNEL_WIDTH * CHANNELS), j / CHANNELS % KERNEL_WIDTH, j % CHANNELS);
+    const int kh = j / (KERNEL_WIDTH * CHANNELS), kw = j / CHANNELS % KERNEL_WIDTH;
+    return under_tap(o, pixel_begin(o, k, k + 1), kh, kw, j % CHANNELS);
 }
 #else
 #define LEFT_ALONG_K 1
@@ -120,8 +121,8 @@ void conv(const __global float *restrict image, long image_offset, const __globa
     __local float right[2 * RIGHT_LOCAL] __attribute__((aligned(16)));
     const operands o = {image + image_offset, other + other_offset, rows, columns, height, width, out_height, out_width,
                         kernel_height, kernel_width, stride_h, stride_w, pad_h, pad_w, channels, outputs};
-    const int k_begin = get_group_id(2) * depth_per_part;
-    group_tile(o, get_group_id(1) * BM, get_group_id(0) * BN, rows, columns, k_begin, min(depth, k_begin + depth_per_part),
+    const int k_begin = get_group_id(2) * depth_per_part, k_end = min(depth, k_begin + depth_per_part);
+    group_tile(o, get_group_id(1) * BM, get_group_id(0) * BN, rows, columns, k_begin, k_end,
                result + result_offset + get_group_id(2) * (long)rows * columns, columns, left, right);
 }
 

@@ -9,8 +9,9 @@
 //   gemm_small    packs and multiplies in one launch                              NDRange (panels of N, M/mc, batch)
 //   gemm_blocks   one group computes an mc × nc block of C                         NDRange (N/nc, M/mc, batch)
 //
-// One panel more than there is asked of gemm_pack_b is a panel of zeros. Panels are padded with zeros, so the inner loop knows no edges; only the stores do. Strides and offsets count
-// elements. mc is a multiple of TILE_ROWS, nc of TILE_COLUMNS. -D TILE_VECTORS: see cpu_tile.h.
+// Panels are padded with zeros, so the inner loop knows no edges; only the stores do. (A panel of zeros comes out of
+// gemm_pack_b for one group more than there are panels.) Strides and offsets count elements. mc is a multiple of
+// TILE_ROWS, nc of TILE_COLUMNS. -D TILE_VECTORS: see cpu_tile.h.
 
 #include "cpu_tile.h"
 
@@ -131,8 +132,8 @@ void gemm_blocks(const __global float *restrict packed_a, const __global float *
 #define LEFT(i) row##i[at]
 #define ROW_POINTER(i) const __global float *row##i = left_rows + min(i, rows - 1) * m_stride;
 inline void multiply_rows(const __global float *restrict left_rows, long m_stride, long k_stride,
-                          const __global float *restrict right, int depth, __global float *to, long row_stride, int rows,
-                          int columns, int onto)
+                          const __global float *restrict right, int depth, __global float *to, long row_stride,
+                          int rows, int columns, int onto)
 {
     EACH_ROW(ROW_POINTER)
     TILE_ZERO

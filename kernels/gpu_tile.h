@@ -1,13 +1,13 @@
 // The tile that every matrix-like kernel for GPUs shares: a work-group computes BM × BN of left · right.
 //
-// The scheme is warp tiling with register prefetch (S. Boehm, "How to Optimize a CUDA Matmul Kernel", 2022, kernel 10, after
-// NVIDIA's CUTLASS): the next BK columns travel from global memory to registers while the present ones are multiplied out
-// of local memory, and one barrier a step suffices because local memory holds two of them. Nothing relies on 32 work-items
-// running in step: the "warps" here only say who computes what.
+// The scheme is warp tiling with register prefetch (S. Boehm, "How to Optimize a CUDA Matmul Kernel", 2022, kernel 10,
+// after NVIDIA's CUTLASS): the next BK columns travel from global memory to registers while the present ones are
+// multiplied out of local memory, and one barrier a step suffices because local memory holds two of them. Nothing relies
+// on 32 work-items running in step: the "warps" here only say who computes what.
 //
 // The includer first defines where elements come from:
 //     operands                               a struct with all that the loaders need
-//     left_point left_begin(o, row)          what a row of `left` needs, computed once; rows past the end are asked for too
+//     left_point left_begin(o, row)          what a row needs, computed once; asked for rows past the end too
 //     float left_at(o, point, k)             one element; 0 past the end of the rows; k is inside
 //     right_point, right_begin, right_at     the same for a column of `right`
 //     LEFT_ALONG_K, RIGHT_ALONG_K            1 if neighbours along k are neighbours in memory, else 0

@@ -30,11 +30,10 @@ __kernel void uniform(const long n, const ulong first, const ulong key, const ul
       c2[j] = (uint)step;
       c3[j] = (uint)(step >> 32);
     }
-    uint k0 = (uint)key, k1 = (uint)(key >> 32);
+    uint2 k = (uint2)((uint)key, (uint)(key >> 32));
     for (int round_ = 0; round_ < 10; ++round_) {
-      for (int j = 0; j < TOGETHER; ++j) ROUND(c0[j], c1[j], c2[j], c3[j], k0, k1)
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
+      for (int j = 0; j < TOGETHER; ++j) PHILOX_ROUND(c0[j], c1[j], c2[j], c3[j], k.x, k.y)
+      k += PHILOX_KEY_STEP;
     }
     const long at = (long)(block * 4 - first);  // where the first of these numbers goes
     if (at >= 0 && at + 4 * TOGETHER <= n) {

@@ -38,10 +38,11 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.0
     batch: int = 120
+    evaluate_every: int = 0
 
 
 RECIPES = {
-    "digits": Recipe("lenet", "digits", epochs=40),
+    "digits": Recipe("lenet", "digits", epochs=80, evaluate_every=100),  # 1,000 steps: half a minute
     "lenet": Recipe("lenet", "mnist", epochs=20),
 }
 
@@ -106,6 +107,7 @@ def _from_recipe(recipe: Recipe, options: Options) -> Job:
         optimizer=nn.SGD(recipe.lr, recipe.momentum, recipe.weight_decay),
         batch=batch,
         steps=max(1, recipe.epochs * len(dataset.train_images) // batch),
+        evaluate_every=recipe.evaluate_every,
     )
 
 

@@ -51,13 +51,12 @@ def common(command: Command) -> Command:
         ),
         click.option(
             "--use",
-            "uses",
             multiple=True,
             metavar="FILE.py",
             type=click.Path(path_type=Path),
             help="Load layers of your own; every peer needs the same file. May be repeated.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Events on stdout, one JSON object a line."),
+        click.option("--json", is_flag=True, help="Events on stdout, one JSON object a line."),
     )
     for option in reversed(options):
         command = option(command)
@@ -122,9 +121,9 @@ def start(
     port: int,
     device: str | None,
     insecure: bool,
-    uses: tuple[Path, ...],
+    use: tuple[Path, ...],
     run: Path | None,
-    as_json: bool,
+    json: bool,
     **overrides: Any,
 ) -> None:
     """Train a job; others may join at any time.
@@ -136,12 +135,12 @@ def start(
     from mesh.node import Node
     from mesh.run import default_folder
 
-    files = used_files(job, uses)
+    files = used_files(job, use)
     made = make_job(job, Options(**overrides), files)
     _take_part(
         lambda folder: Node.start(made, port=port, device=device, insecure=insecure, run=folder, uses=files),
         run or default_folder(job),
-        as_json,
+        json,
     )
 
 
@@ -160,9 +159,9 @@ def join(
     thin: bool,
     device: str | None,
     insecure: bool,
-    uses: tuple[Path, ...],
+    use: tuple[Path, ...],
     run: Path | None,
-    as_json: bool,
+    json: bool,
 ) -> None:
     """Take part in the job of another peer.
 
@@ -176,17 +175,17 @@ def join(
 
     _take_part(
         lambda folder: Node.join(
-            host, port, device=device, thin=thin, insecure=insecure, run=folder, uses=uses
+            host, port, device=device, thin=thin, insecure=insecure, run=folder, uses=use
         ),
         run,
-        as_json,
+        json,
     )
 
 
 @main.command()
 @click.argument("address", metavar="[HOST[:PORT]]", default="localhost")
-@click.option("--json", "as_json", is_flag=True, help="The facts as one JSON object.")
-def status(address: str, as_json: bool) -> None:
+@click.option("--json", is_flag=True, help="The facts as one JSON object.")
+def status(address: str, json: bool) -> None:
     """Show what a peer knows of its job.
 
     HOST is this machine by default.
@@ -198,19 +197,19 @@ def status(address: str, as_json: bool) -> None:
     from mesh.node import status as ask
     from mesh.reports import show_status
 
-    show_status(ask(host, port), as_json)
+    show_status(ask(host, port), json)
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a device.")
-def devices(as_json: bool) -> None:
+@click.option("--json", is_flag=True, help="One JSON object a device.")
+def devices(json: bool) -> None:
     """List what can compute here.
 
     A star marks the device that is used without --device.
     """
     from mesh.reports import show_devices
 
-    show_devices(as_json)
+    show_devices(json)
 
 
 def _take_part(make_node: "Callable[[Path | None], Node]", folder: Path | None, as_json: bool) -> None:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from mesh.events import Event
-from mesh.sentences import bytes_per_second, percent, plural, sentence
+from mesh.events import Event, Listening, ViewBegun
+from mesh.sentences import bytes_per_second, invitation, percent, plural, sentence
 from mesh.snapshot import Snapshot
 
 PROGRESS_PERIOD_S = 2.0
@@ -23,12 +23,18 @@ class Lines:
         self._clock = clock
         self._said_at_s = clock()
         self._said_step = 0
+        self._listening: Listening | None = None
 
     def event(self, event: Event, time_s: float) -> None:
-        """Say what happened, as it happens."""
+        """Say what happened, as it happens; and with the first view, how to add a peer."""
         text = sentence(event)
         if text is not None:
             self._say(text)
+        if isinstance(event, Listening):
+            self._listening = event
+        elif isinstance(event, ViewBegun) and self._listening is not None:
+            self._say(" ".join(invitation(self._listening)))
+            self._listening = None
 
     def tick(self) -> None:
         """Say how far training is, now and then."""

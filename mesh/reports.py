@@ -54,7 +54,7 @@ def show_status(facts: dict[str, Any], as_json: bool) -> None:
     snapshot = _snapshot(facts)
     console = Console(highlight=False)
     console.print(title(snapshot))
-    for part in body(snapshot, _NO_LIMIT):
+    for part in body(snapshot, _NO_LIMIT, me="asked"):
         console.print(part)
 
 

@@ -31,9 +31,9 @@ _ROOT = Path("runs")
 def default_folder(job: str, now_s: float | None = None) -> Path:
     """`runs/<job>-<date>-<time>`, in local time; a second run within that second gets a number."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now_s))
-    name = "".join(
-        character if character.isalnum() else "-" for character in Path(job.rpartition(":")[2]).stem
-    )
+    path, _, attribute = job.rpartition(".py:")
+    words = f"{Path(path).name}-{attribute}" if path else Path(job).stem
+    name = "".join(character if character.isalnum() else "-" for character in words)
     folder = _ROOT / f"{name or 'job'}-{stamp}"
     number = 2
     while folder.exists():

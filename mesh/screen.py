@@ -20,11 +20,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mesh.events import Event, Listening
+from mesh.events import Event, Listening, Saved
 from mesh.sentences import (
     bytes_per_second,
-    is_local,
-    join_command,
+    invitation,
     percent,
     plural,
     printable,
@@ -39,6 +38,10 @@ _FIXED_LINES = 9 + _RECENT_EVENTS  # all but the rows of the peers' table
 _STATE_STYLES = {"training": "green", "finished": "bold green", "waiting": "yellow"}
 _ROLE_STYLES = {"full": "", "learning": "yellow", "thin": "cyan"}
 _UNKNOWN = "–"
+_BEFORE_TRAINING = {
+    "preparing": "Building the network and compiling its kernels …",
+    "joining": "Asking to be let in, and fetching what the job needs …",
+}
 
 
 class Screen:
@@ -63,14 +66,15 @@ class Screen:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._draw()
+        self._live.update(self.picture())
         self._live.stop()
 
     def event(self, event: Event, time_s: float) -> None:
         """Remember what happened for the next picture."""
         if isinstance(event, Listening):
             self._listening = event
-            return
+        if isinstance(event, Listening | Saved):
+            return  # the top line tells the address, the result at the end the file
         text = sentence(event)
         if text is not None:
             self._recent.append((time_s, text))
@@ -80,21 +84,21 @@ class Screen:
         now_s = self._clock()
         if now_s - self._drawn_at_s >= PERIOD_S:
             self._drawn_at_s = now_s
-            self._draw()
+            self._live.update(self.picture(), refresh=True)
 
-    def _draw(self) -> None:
+    def picture(self) -> Group:
+        """The screen of this instant."""
         facts = self._snapshot()
         rows = max(1, self._console.height - _FIXED_LINES)
-        parts = [title(facts), self._invitation(), Text(), *body(facts, rows), Text(), self._events()]
-        self._live.update(Group(*parts), refresh=True)
+        parts = [title(facts), self._invitation(facts), Text(), *body(facts, rows), Text(), self._events()]
+        return Group(*parts)
 
-    def _invitation(self) -> Text:
-        if self._listening is None:
+    def _invitation(self, facts: Snapshot) -> Text:
+        """How to add a peer, as soon as this one is a member itself."""
+        if self._listening is None or not facts.members:
             return Text()
-        where = "on this machine" if is_local(self._listening) else "on another machine"
-        return Text.assemble(
-            (f"Add a peer {where}:  ", "dim"), (printable(join_command(self._listening)), "bold cyan")
-        )
+        where, command = invitation(self._listening)
+        return Text.assemble((f"{where}  ", "dim"), (command, "bold cyan"))
 
     def _events(self) -> Text:
         lines = [
@@ -106,9 +110,11 @@ class Screen:
         return Text("\n").join(lines)
 
 
-def body(facts: Snapshot, rows: int) -> list[RenderableType]:
-    """Progress, measurements and the table of peers, of which at most `rows` are shown."""
-    return [_progress(facts), _measurements(facts), Text(), _peers(facts.members, rows)]
+def body(facts: Snapshot, rows: int, me: str = "me") -> list[RenderableType]:
+    """Progress, measurements and at most `rows` of the peers; `me` marks the one whose facts they are."""
+    if not facts.members:
+        return [Text(_BEFORE_TRAINING.get(facts.state, "No step was made."), style="dim")]
+    return [_progress(facts), _measurements(facts), Text(), _peers(facts.members, rows, me)]
 
 
 def title(facts: Snapshot) -> Table:
@@ -130,7 +136,9 @@ def _progress(facts: Snapshot) -> Table:
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)
     done = facts.step / facts.steps if facts.steps else 0.0
-    bar = ProgressBar(total=max(facts.steps, 1), completed=facts.step)
+    bar = ProgressBar(
+        total=max(facts.steps, 1), completed=facts.step, complete_style="cyan", finished_style="green"
+    )
     line.add_row(Text(f"step {facts.step:,} / {facts.steps:,}", style="bold"), bar, f"{100 * done:.0f} %")
     return line
 
@@ -150,7 +158,7 @@ def _measurements(facts: Snapshot) -> Text:
     )
 
 
-def _peers(members: tuple[MemberFacts, ...], rows: int) -> RenderableType:
+def _peers(members: tuple[MemberFacts, ...], rows: int, me: str) -> RenderableType:
     table = Table(box=None, expand=True, pad_edge=False, header_style="dim")
     table.add_column("peer", no_wrap=True)
     table.add_column("device", ratio=1, no_wrap=True, overflow="ellipsis")
@@ -160,7 +168,7 @@ def _peers(members: tuple[MemberFacts, ...], rows: int) -> RenderableType:
     for member in members[:rows]:
         table.add_row(
             Text(
-                printable(short(member.id)) + (" ● me" if member.me else ""),
+                printable(short(member.id)) + (f" ● {me}" if member.me else ""),
                 style="bold" if member.me else "",
             ),
             Text(printable(member.device)),

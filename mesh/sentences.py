@@ -24,46 +24,50 @@ def sentence(event: Event) -> str | None:
         case StepFinal():
             return None
         case Listening():
-            text = f"Computing on {event.device}; another peer joins with: {join_command(event)}"
+            text = f"Listening at {', '.join(event.addresses)}, computing on {event.device}"
         case ViewBegun():
-            text = f"View {event.view} begins at step {event.step} with {plural(len(event.members), 'peer')}."
+            text = f"View {event.view} begins at step {event.step} with {plural(len(event.members), 'peer')}"
         case Joined(full=True):
-            text = f"Peer {short(event.peer)} is a full member, on {event.device}."
+            text = f"Peer {short(event.peer)} is a full member, on {event.device}"
         case Joined():
-            text = f"Peer {short(event.peer)} joined, on {event.device}."
+            text = f"Peer {short(event.peer)} joined, on {event.device}"
         case Left():
-            text = f"Peer {short(event.peer)} left."
+            text = f"Peer {short(event.peer)} left"
         case Lost():
-            text = f"Peer {short(event.peer)} is lost: {event.why}."
+            text = f"Peer {short(event.peer)} is lost: {event.why}"
         case Evaluated():
-            text = (
-                f"Test accuracy {percent(event.accuracy)} after step {event.step:,}, loss {event.loss:.4f}."
-            )
+            text = f"Test accuracy {percent(event.accuracy)} after step {event.step:,}, loss {event.loss:.4f}"
         case Saved():
-            text = f"Saved step {event.step:,} in {event.path}."
-        case Finished(why="done"):
-            text = f"Finished after step {event.step:,}."
+            text = f"Saved step {event.step:,} in {event.path}"
+        case Finished(why="left"):
+            text = f"This peer left after step {event.step:,}"
         case Finished():
-            text = f"This peer ended after step {event.step:,} ({event.why})."
+            text = f"Finished after step {event.step:,}"
         case Waiting():
             peers = ", ".join(map(short, event.peers)) or "another peer"
-            text = f"Waiting for {peers}: {event.reason}."
+            text = f"Waiting for {peers}: {event.reason}"
         case Note():
             text = event.text
         case _:
             text = event.event
-    return printable(text).replace("..", ".")
+    return _closed(printable(text))
 
 
-def join_command(event: Listening) -> str:
-    """What to type to add a peer; a job that listens to other machines needs peers that do the same."""
-    address = next(iter(event.addresses), f"127.0.0.1:{event.port}")
-    return f"mesh join {address}" + ("" if is_local(event) else " --insecure")
+def _closed(text: str) -> str:
+    """The text with a capital first letter and a full stop; reasons come from many places."""
+    whole = text[:1].upper() + text[1:]
+    return whole if whole.endswith((".", "!", "?", "…")) else f"{whole}."
 
 
-def is_local(event: Listening) -> bool:
-    """Whether only this machine reaches the peer."""
-    return all(address.startswith(("127.", "localhost", "[::1]")) for address in event.addresses)
+def invitation(event: Listening) -> tuple[str, str]:
+    """Where a peer can be added, and what to type there.
+
+    A peer that listens to other machines needs peers that do the same.
+    """
+    address = printable(next(iter(event.addresses), f"127.0.0.1:{event.port}"))
+    if address.startswith(("127.", "localhost", "[::1]")):
+        return "Add a peer on this machine:", f"mesh join {address}"
+    return "Add a peer on another machine:", f"mesh join {address} --insecure"
 
 
 def short(peer: str) -> str:

@@ -21,7 +21,7 @@ class Result:
     """What came of a run, as this peer saw it.
 
     `steps` are final; `accuracy` (a fraction of the test samples) and `loss` (the mean over the last step's
-    batch) are None where nothing was measured; `why` it ended: "done" or "left".
+    batch) are None where nothing was measured; `why` it ended: "finished" or "left".
     """
 
     steps: int

@@ -1,7 +1,9 @@
 """Convolution in its three directions: NumPy's definition by im2col, and kernels that need none.
 
-Images are NHWC, weights OHWI, results NPQO with P = (H + 2·padding − KH) // stride + 1. As everywhere in this field the
-kernel is not flipped: y[n, p, q, o] = Σ x[n, p·stride + kh − padding, q·stride + kw − padding, c] · w[o, kh, kw, c].
+Images are NHWC, weights OHWI, results NPQO with P = (H + 2·padding − KH) // stride + 1. As everywhere in this
+field the kernel is not flipped:
+
+    y[n, p, q, o] = Σ x[n, p·stride + kh − padding, q·stride + kw − padding, c] · w[o, kh, kw, c]
 """
 
 from typing import Any
@@ -29,7 +31,7 @@ def _launched(shape: Shape, launch: Any, sizes: Geometry, first: Array, second: 
     return output
 
 
-# --- NumPy's definitions ----------------------------------------------------------------------------------------------
+# --- NumPy's definitions ------------------------------------------------------------------------------------
 
 
 def _columns(x: Any, sizes: Geometry) -> Any:
@@ -66,7 +68,7 @@ def _weights_numpy(x: Any, dy: Any, *, kernel_shape: Pair, stride: Pair, padding
     return (dy.reshape(sizes.pixels, sizes.O).T @ _columns(x, sizes)).reshape(sizes.weight_shape)
 
 
-# --- the primitives ---------------------------------------------------------------------------------------------------
+# --- the primitives -----------------------------------------------------------------------------------------
 
 
 def _forward_opencl(x: Array, w: Array, *, stride: Pair, padding: Pair) -> Array:
@@ -118,9 +120,10 @@ def conv2d_backward_data(
 def conv2d_backward_weights(
     x: Array, dy: Array, kernel_shape: Pair, *, stride: Pair = (1, 1), padding: Pair = (0, 0)
 ) -> Array:
-    """The gradient of conv2d's weights [O, KH, KW, C], (KH, KW) = `kernel_shape`, from x[N, H, W, C] and dy[N, P, Q, O].
+    """The gradient of conv2d's weights [O, KH, KW, C], from x[N, H, W, C] and dy[N, P, Q, O].
 
-    Pixels are summed in parts and the parts in order: the same bits at each call on the same kind of device.
+    `kernel_shape` is (KH, KW). Pixels are summed in parts and the parts in order: the same
+    bits at each call on the same kind of device.
     """
     _require_float32("conv2d_backward_weights", x, dy)
     options = {"stride": _pair(stride), "padding": _pair(padding)}

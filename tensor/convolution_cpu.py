@@ -1,11 +1,14 @@
 """Launching kernels/conv_cpu.cl. Weights are packed by gemm_pack_b, images are read where they lie."""
 
+from dataclasses import dataclass
+
 from tensor.array import Array
 from tensor.gemm import ceil_div, even_block, scratch
 from tensor.geometry import Geometry
 from tensor.kernel import built
 
-MOST_PIXELS = 96  # of one group, as in conv_cpu.cl
+TILE_ROWS = {2: 6, 3: 4}  # of cpu_tile.h, by vectors a row
+MOST_PIXELS = 96  # of one group: 16 or 24 tiles, no more than MOST_TILES of conv_cpu.cl
 FIRST_CACHE_FLOATS = 5120  # of the images and dy that one pass over the pixels touches (docs/log.md)
 LARGEST_OUTPUTS = 128  # of one group that sums gradients of weights
 SUMS_OF_GROUP = 65536  # that it keeps in the second cache while it goes through the pixels
@@ -16,27 +19,43 @@ def _vectors(columns: int) -> int:
     return 3 if ceil_div(columns, 24) * 24 < ceil_div(columns, 16) * 16 else 2
 
 
-def _pixels_per_group(pixels: int, units: int) -> int:
-    block = MOST_PIXELS
-    while block > MOST_PIXELS // 4 and ceil_div(pixels, block) < 4 * units:
-        block //= 2  # stays a multiple of both tile heights, 6 and 4
-    return block
+@dataclass(frozen=True)
+class Tiles:
+    """How conv_gather cuts pixels into tiles, and tiles into groups."""
+
+    by_image: bool
+    count: int
+    per_group: int
+
+    @property
+    def groups(self) -> tuple[int]:
+        """The NDRange."""
+        return (ceil_div(self.count, self.per_group),)
+
+
+def _tiles(images: int, pixels: int, rows: int, may_go_by_image: bool, units: int) -> Tiles:
+    """Tiles of one pixel of several images if few of their `rows` stay empty, else of neighbour pixels."""
+    by_image = may_go_by_image and ceil_div(images, rows) * rows <= 1.15 * images
+    count = ceil_div(images, rows) * pixels if by_image else ceil_div(images * pixels, rows)
+    per_group = MOST_PIXELS // rows
+    while per_group > 4 and ceil_div(count, per_group) < 4 * units:
+        per_group //= 2
+    return Tiles(by_image, count, per_group)
 
 
 def forward(sizes: Geometry, x: Array, w: Array, y: Array) -> None:
     """y = conv2d(x, w); all contiguous and not empty."""
-    device = x.device
-    depth, tile = sizes.weights, {"TILE_VECTORS": _vectors(sizes.O)}
-    width = 8 * tile["TILE_VECTORS"]
+    device, vectors = x.device, _vectors(sizes.O)
+    depth, width, tile = sizes.weights, 8 * vectors, {"TILE_VECTORS": vectors}
     panels = ceil_div(sizes.O, width)
     packed = scratch(device, (panels + 1) * width * depth)
     pack = built(device, "gemm_cpu.cl", "gemm_pack_b", tile)
     pack((panels + 1, 1), w.buffer, w.offset, 0, 1, depth, sizes.O, depth, packed.buffer, local_size=(1, 1))
-    block = _pixels_per_group(sizes.pixels, device.compute_units)
+    tiles = _tiles(sizes.N, sizes.P * sizes.Q, TILE_ROWS[vectors], False, device.compute_units)
     built(device, "conv_cpu.cl", "conv_gather", tile)(
-        (ceil_div(sizes.pixels, block),),
-        *(x.buffer, x.offset, packed.buffer, panels * width * depth, y.buffer, y.offset, sizes.pixels, block),
-        *(depth * width, sizes.C * width),
+        tiles.groups,
+        *(x.buffer, x.offset, packed.buffer, panels * width * depth, y.buffer, y.offset),
+        *(sizes.N, int(tiles.by_image), tiles.count, tiles.per_group, depth * width, sizes.C * width),
         *(
             sizes.H,
             sizes.W,
@@ -55,20 +74,25 @@ def forward(sizes: Geometry, x: Array, w: Array, y: Array) -> None:
 
 def backward_data(sizes: Geometry, dy: Array, w: Array, dx: Array) -> None:
     """dx = the gradient of the images; all contiguous and not empty."""
-    device = dy.device
-    depth, taps, tile = sizes.O, sizes.KH * sizes.KW, {"TILE_VECTORS": _vectors(sizes.C)}
-    width = 8 * tile["TILE_VECTORS"]
+    device, vectors = dy.device, _vectors(sizes.C)
+    depth, taps, width, tile = sizes.O, sizes.KH * sizes.KW, 8 * vectors, {"TILE_VECTORS": vectors}
     panels = ceil_div(sizes.C, width)
     packed = scratch(device, taps * (panels + 1) * width * depth)
     pack = built(device, "gemm_cpu.cl", "gemm_pack_b", tile)
     strides = (sizes.C, sizes.weights, 1)  # of taps, outputs, channels
     pack((panels + 1, taps), w.buffer, w.offset, *strides, sizes.C, depth, packed.buffer, local_size=(1, 1))
-    pixels = sizes.N * sizes.H * sizes.W
-    block = _pixels_per_group(pixels, device.compute_units)
+    tiles = _tiles(sizes.N, sizes.H * sizes.W, TILE_ROWS[vectors], True, device.compute_units)
     built(device, "conv_cpu.cl", "conv_gather", {**tile, "BACKWARD": 1})(
-        (ceil_div(pixels, block),),
-        *(dy.buffer, dy.offset, packed.buffer, panels * width * depth, dx.buffer, dx.offset, pixels, block),
-        *(depth * width, (panels + 1) * depth * width),
+        tiles.groups,
+        *(dy.buffer, dy.offset, packed.buffer, panels * width * depth, dx.buffer, dx.offset),
+        *(
+            sizes.N,
+            int(tiles.by_image),
+            tiles.count,
+            tiles.per_group,
+            depth * width,
+            (panels + 1) * depth * width,
+        ),
         *(
             sizes.P,
             sizes.Q,
@@ -93,7 +117,9 @@ def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
     width_of_tile = 8 * vectors
     columns = ceil_div(sizes.O, width_of_tile) * width_of_tile
     outputs_per_group = even_block(sizes.O, LARGEST_OUTPUTS, width_of_tile)
-    weights_per_group = even_block(sizes.weights, SUMS_OF_GROUP // outputs_per_group, 12)  # both tile heights divide 12
+    weights_per_group = even_block(
+        sizes.weights, SUMS_OF_GROUP // outputs_per_group, 12
+    )  # both tile heights divide 12
     blocks = ceil_div(sizes.O, outputs_per_group) * ceil_div(sizes.weights, weights_per_group)
     lines_per_part = ceil_div(lines, ceil_div(4 * device.compute_units, blocks))
     parts = ceil_div(lines, lines_per_part)
@@ -104,7 +130,15 @@ def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
     built(device, "conv_cpu.cl", "conv_weight_parts", {"TILE_VECTORS": vectors})(
         (ceil_div(sizes.O, outputs_per_group), ceil_div(sizes.weights, weights_per_group), parts),
         *(padded.buffer, padded.offset, dy.buffer, dy.offset, sums.buffer, panels.buffer),
-        *(lines, lines_per_part, lines_per_pass, sizes.weights, weights_per_group, sizes.O, outputs_per_group),
+        *(
+            lines,
+            lines_per_part,
+            lines_per_pass,
+            sizes.weights,
+            weights_per_group,
+            sizes.O,
+            outputs_per_group,
+        ),
         *(height, width, sizes.C, sizes.P, sizes.Q, sizes.KW, *sizes.stride),
         local_size=(1, 1, 1),
     )

@@ -1,4 +1,4 @@
-"""Launching kernels/conv_gpu.cl: each direction is one matrix product whose operands are gathered on the way."""
+"""Launching kernels/conv_gpu.cl: each direction is a matrix product, its operands gathered on the way."""
 
 from tensor.array import Array
 from tensor.device import Device
@@ -8,7 +8,7 @@ from tensor.kernel import built
 
 
 def _defines(device: Device, sizes: Geometry, channels: int) -> dict[str, int]:
-    """Sizes that GPUs get as constants. A CPU runs these kernels only in tests, and should not build one per size."""
+    """Sizes that GPUs get as constants; CPUs run these kernels in tests only, and need no build per size."""
     if device.kind == "cpu":
         return {}
     return {

@@ -1,4 +1,4 @@
-"""Launching kernels/gemm_cpu.cl and gemm_gpu.cl: c = a · b for matrices of any layout, many of them at once."""
+"""Launching kernels/gemm_cpu.cl and gemm_gpu.cl: c = a · b for stacks of matrices of any layout."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +47,7 @@ def launch(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_o
         launch_packed(device, sizes, a, b, c, c_offset)
 
 
-# --- CPU --------------------------------------------------------------------------------------------------------------
+# --- CPU ----------------------------------------------------------------------------------------------------
 
 
 def ceil_div(value: int, step: int) -> int:
@@ -56,13 +56,13 @@ def ceil_div(value: int, step: int) -> int:
 
 
 def even_block(size: int, largest: int, multiple: int) -> int:
-    """The block, a multiple of `multiple`, that cuts `size` into as few blocks as `largest` does, all nearly equal."""
+    """The multiple of `multiple` that cuts `size` into as few blocks as `largest` does, all nearly equal."""
     blocks = ceil_div(size, largest)
     return ceil_div(ceil_div(size, blocks), multiple) * multiple
 
 
 def scratch(device: Device, size: int) -> Array:
-    """Uninitialised float32 memory for the launches that follow; the pool has it back when they are enqueued."""
+    """Uninitialised float32 memory for the next launches; the pool has it back when they are enqueued."""
     return Array.new((size,), dtypes.float32, device)
 
 
@@ -117,7 +117,7 @@ def launch_packed(device: Device, sizes: Product, a: Matrices, b: Matrices, c: A
 
 
 def packed_blocks(sizes: Product, units: int) -> tuple[int, int, int]:
-    """mc, nc, kc: an mc × kc block of A in the second cache, a kc × 16 panel of B in the first, work for all units."""
+    """mc, nc, kc: mc × kc of A fit the second cache, kc × 16 of B the first, and all units have work."""
     rows, columns, depth = 192, 256, even_block(sizes.K, 384, 1)
     while rows * columns > 48 * 64:
         if ceil_div(sizes.M, rows) * ceil_div(sizes.N, columns) * sizes.count >= 4 * units:
@@ -126,7 +126,7 @@ def packed_blocks(sizes: Product, units: int) -> tuple[int, int, int]:
     return even_block(sizes.M, rows, TILE_ROWS), even_block(sizes.N, columns, TILE_COLUMNS), depth
 
 
-# --- GPU --------------------------------------------------------------------------------------------------------------
+# --- GPU ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ def geometry(
     """The geometry of images [N, H, W, C] under weights [O, KH, KW, C]; raises ShapeError."""
     if len(image) != 4 or len(weight) != 4 or image[3] != weight[3]:
         raise ShapeError(
-            f"{where}: images {image} and weights {weight} do not fit; expected [N, H, W, C] and [O, KH, KW, C]."
+            f"{where}: images {image} and weights {weight} do not fit; expected [N, H, W, C] and "
+            "[O, KH, KW, C]."
         )
     if min(stride) < 1 or min(padding) < 0 or min(weight[1:3]) < 1:
         raise ShapeError(
@@ -71,7 +72,7 @@ def geometry(
     sizes = Geometry(*image, weight[0], weight[1], weight[2], stride, padding)
     if sizes.P < 1 or sizes.Q < 1:
         raise ShapeError(
-            f"{where}: a kernel of {weight[1]}×{weight[2]} does not fit in images of {image[1]}×{image[2]} with "
-            f"padding {padding}."
+            f"{where}: a kernel of {weight[1]}×{weight[2]} does not fit in images of "
+            f"{image[1]}×{image[2]} with padding {padding}."
         )
     return sizes

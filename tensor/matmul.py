@@ -29,7 +29,7 @@ def _matmul_opencl(a: Array, b: Array) -> Array:
 
 
 def _launch_stacks(a: Array, b: Array, output: Array, stack: Shape, one: gemm.Product) -> None:
-    """One launch for the innermost stack axis (axes that can be joined are), in a loop over the outer ones."""
+    """One launch for the innermost stack axis, joined where that can be, in a loop over the outer ones."""
     sizes, (a_strides, b_strides) = collapse(
         stack,
         (
@@ -60,9 +60,9 @@ _MATMUL = primitive("matmul", numpy=_matmul_numpy, opencl=_matmul_opencl)
 def matmul(a: Array, b: Array) -> Array:
     """The matrix product a[…, M, K] · b[…, K, N] -> […, M, N] of float32 arrays.
 
-    Axes before the last two are stacks of matrices and broadcast. A vector is a row on the left, a column on the right,
-    and its axis is dropped from the result. Any strides do, so `a.T` and slices cost no copy. The order in which
-    products are added depends on the shapes and the device alone: the same bits at each call.
+    Axes before the last two are stacks of matrices and broadcast. A vector is a row on the left, a column on
+    the right, and its axis is dropped from the result. Any strides do: `a.T` and slices cost no copy. The
+    order in which products are added depends on the layouts and the device alone: the same bits at each call.
     Raises ShapeError if the shapes do not fit, DTypeError for dtypes other than float32.
     """
     for each in (a, b):

@@ -1,4 +1,4 @@
-"""The matrix product against NumPy in double precision, on every backend found, and both kernels on every OpenCL device."""
+"""The matrix product against NumPy in double precision, on every backend, with each kernel."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +40,9 @@ SIZES = [
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
 @pytest.mark.parametrize(("M", "N", "K"), SIZES)
-def test_all_transposes(device: Device, M: int, N: int, K: int, left_turned: bool, right_turned: bool) -> None:
+def test_all_transposes(
+    device: Device, M: int, N: int, K: int, left_turned: bool, right_turned: bool
+) -> None:
     a, b = random(M, K), random(K, N)
     left = tensor.asarray(a.T.copy(), device=device).T if left_turned else tensor.asarray(a, device=device)
     right = tensor.asarray(b.T.copy(), device=device).T if right_turned else tensor.asarray(b, device=device)
@@ -88,7 +90,11 @@ def test_stacks_broadcast(device: Device, a_shape: tuple[int, ...], b_shape: tup
 def test_a_stack_of_views_that_cannot_be_joined(device: Device) -> None:
     x = random(4, 3, 6, 5)
     ours = tensor.asarray(x, device=device)
-    agree((ours[::2, 1:] @ tensor.permute_dims(ours, (0, 1, 3, 2))[::2, 1:]).numpy(), x[::2, 1:], x[::2, 1:].swapaxes(2, 3))
+    agree(
+        (ours[::2, 1:] @ tensor.permute_dims(ours, (0, 1, 3, 2))[::2, 1:]).numpy(),
+        x[::2, 1:],
+        x[::2, 1:].swapaxes(2, 3),
+    )
 
 
 Launch = Callable[[Device, gemm.Product, gemm.Matrices, gemm.Matrices, Any, int], None]
@@ -105,7 +111,9 @@ def launched(launch: Launch, a: Array, b: Array) -> Array:
 @pytest.mark.parametrize("launch", [gemm.launch_packed, gemm.launch_small, gemm.launch_gpu])
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
-@pytest.mark.parametrize(("M", "N", "K"), [(1, 1, 1), (130, 70, 41), (201, 517, 790), (6, 16, 1), (65, 129, 16)])
+@pytest.mark.parametrize(
+    ("M", "N", "K"), [(1, 1, 1), (130, 70, 41), (201, 517, 790), (6, 16, 1), (65, 129, 16)]
+)
 def test_each_kernel_by_itself(
     device: Device, launch: Launch, M: int, N: int, K: int, left_turned: bool, right_turned: bool
 ) -> None:
@@ -119,7 +127,11 @@ def test_each_kernel_by_itself(
 def test_large_tiles_for_gpus(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gemm, "gpu_tile", lambda *_: gemm.LARGE_TILE)
     a, b = random(150, 37), random(37, 140)
-    agree(launched(gemm.launch_gpu, tensor.asarray(a, device=device), tensor.asarray(b, device=device)).numpy(), a, b)
+    agree(
+        launched(gemm.launch_gpu, tensor.asarray(a, device=device), tensor.asarray(b, device=device)).numpy(),
+        a,
+        b,
+    )
 
 
 @EVERY_DEVICE
@@ -153,7 +165,9 @@ def test_errors_name_what_was_seen(device: Device) -> None:
 
 
 @pytest.mark.parametrize("units", [1, 2, 64])
-@pytest.mark.parametrize(("M", "N", "K"), [(97, 16, 5), (1536, 1536, 1536), (100_000, 100, 385), (500, 9000, 1)])
+@pytest.mark.parametrize(
+    ("M", "N", "K"), [(97, 16, 5), (1536, 1536, 1536), (100_000, 100, 385), (500, 9000, 1)]
+)
 def test_blocks_are_whole_panels_and_cover_the_product(M: int, N: int, K: int, units: int) -> None:
     rows, columns, depth = gemm.packed_blocks(gemm.Product(1, M, N, K), units)
     assert rows % gemm.TILE_ROWS == 0
