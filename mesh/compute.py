@@ -38,7 +38,11 @@ class Compute:
         self._submit(work)
 
     def submit(self, task: Task) -> None:
-        """Do `task` after all before it."""
+        """Do `task` after all before it. A gradient of another view that is under way is given up
+        for a new one.
+        """
+        if isinstance(task, Gradient) and self.worker is not None:
+            self.worker.view = task.view
 
         def work() -> None:
             worker = self.worker

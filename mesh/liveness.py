@@ -1,10 +1,12 @@
-"""How long silence may last before it is suspicious: a few seconds, adapted to what each peer's pings have
-been like.
+"""How long a peer may say nothing before it is suspicious, adapted to what its pings have been like.
+
+A process that is gone or frozen is noticed by the transport within seconds. This is about one that is there
+and does not answer: its event loop may be held up by a compiler for a while, so it is given long.
 """
 
 PING_INTERVAL_S = 0.25
-SILENCE_LEAST_S = 2.0
-SILENCE_MOST_S = 10.0
+SILENCE_LEAST_S = 20.0
+SILENCE_MOST_S = 60.0
 GAPS_ALLOWED = 8
 
 

@@ -21,6 +21,7 @@ from mesh.tasks import Prepared, Result, Task
 from mesh.view import Member
 
 TICK_S = 0.05
+SILENCE_S = 2.5  # the heartbeats of a sleeping process are missed
 
 
 class Computer(Protocol):
@@ -191,6 +192,9 @@ class Process:
     def crash(self) -> None:
         """End at once. Every other process sees its connection break a little later."""
         self.crashed = True
+        self._break_connections()
+
+    def _break_connections(self) -> None:
         for process in dict.fromkeys(self.network.processes.values()):
             self.network.after(self.network.random.uniform(0.001, 0.05), partial(process.on_broken, self.id))
 
@@ -201,6 +205,8 @@ class Process:
     def sleep(self, seconds: float) -> None:
         """Do nothing at all for a while, as a laptop with its lid closed."""
         self.awake_at = max(self.awake_at, self.now + seconds)
+        if seconds > SILENCE_S:
+            self.network.after(SILENCE_S, self._break_connections)
 
     def _compute(self, seconds: float, work: Callable[[], list[Result]]) -> None:
         begin = max(self._free_at, self.now)

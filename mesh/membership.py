@@ -41,7 +41,7 @@ from dataclasses import dataclass, field, replace
 from mesh.message import Accept, Accepted, Ballot, Decided, Message, Prepare, Promise, Reject
 from mesh.view import Member, View, ViewKey
 
-GRACE_S = 0.6  # how long a proposer with a quorum waits for the other members that it does not suspect
+GRACE_S = 3.0  # how long a proposer with a quorum waits for the other members that it does not suspect
 RETRY_S = 0.5
 TAKEOVER_S = (
     0.6  # how long a thin member waits, after the last full one died, for word of a view it may have missed
@@ -194,13 +194,14 @@ class Membership:
             self._stopped_since = now
         if self.steward != self.me:
             return []
-        fault = bool(self.suspects & self._needed()) or self._stalled(now)
+        fault = bool(self.suspects & self._needed())
         proposal = self._proposal
         if proposal and not (fault and proposal.stop) and now < self._retry_at:
             return self._choose(now)
-        if fault or (proposal and not proposal.stop):
+        stalled = self._stalled(now)
+        if fault or (proposal and not proposal.stop) or (stalled and self._stop == 0):
             return self._propose(now, hard=True)
-        if self._wished() != self.view.members and self._all_settled():
+        if proposal or stalled or (self._wished() != self.view.members and self._all_settled()):
             return self._propose(now, hard=False)
         return []
 

@@ -179,8 +179,6 @@ class Node:
         """Have the participant take something in."""
         if self._participant is not None and self._participant.ended is None:
             method(self._participant, *facts, _now())
-            if self._compute.worker is not None and self._participant.peer is not None:
-                self._compute.worker.view = self._participant.peer.view.key
 
     def _receive(self, source: str, message: Message | ProtocolError | None) -> None:
         match message:

@@ -153,6 +153,7 @@ class Peer:
                 self._membership.wants_out(self.me.id)
                 self._tell(self._membership.view.servers, Leave())
             else:
+                self.steps.finalise(self.steps.applied, now)  # there is nobody who could undo it
                 self._host.submit(Save(self.steps.applied))
                 self._go("left")
         self._drain(now)

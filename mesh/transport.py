@@ -5,6 +5,10 @@ Control and bulk have sockets of their own, so a ping never waits behind a tenso
 the sender's id on that channel; the ROUTERs are mandatory, since one that is not drops what it cannot
 deliver without a word. A peer that cannot be dialled is answered on the connection that it dialled. ZeroMQ
 reconnects by itself; what it lost meanwhile, the protocol asks for again.
+
+Whether a process is there is ZeroMQ's to find out: its own thread sends and answers heartbeats, also while
+the interpreter is busy, for instance in a compiler that does not let go of it. A connection that breaks, or
+is silent for a few seconds, is reported at once.
 """
 
 import contextlib
@@ -21,6 +25,8 @@ from mesh.message import BULK, HEADER_BYTES_MOST, PAYLOAD_BYTES_MOST, Message, d
 from mesh.view import Member
 
 LINGER_MS = 500
+HEARTBEAT_MS = 500
+HEARTBEAT_TIMEOUT_MS = 2500  # a machine that answers none for so long sleeps, or is out of reach
 COPY_BELOW_BYTES = 64 << 10  # ZeroMQ copies smaller frames faster than it shares them
 
 
@@ -65,7 +71,8 @@ class Transport:
     def _tune(self, each: zmq.Socket[bytes]) -> None:
         each.setsockopt(zmq.LINGER, LINGER_MS)
         each.setsockopt(zmq.MAXMSGSIZE, max(HEADER_BYTES_MOST, PAYLOAD_BYTES_MOST))
-        each.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        each.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        each.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
         each.setsockopt(zmq.IPV6, 1)
         each.setsockopt(
             zmq.SNDHWM, 0

@@ -54,7 +54,6 @@ MICRO_BATCH = (
 RECORDINGS_MOST = 4
 TEST_BATCH = 500
 PART_BYTES = 1 << 20
-WARM_UP_SAMPLES = 32
 
 Emit = Callable[[Result], None]
 
@@ -62,7 +61,7 @@ Emit = Callable[[Result], None]
 class Worker:
     """Does tasks one after the other on one device; results go to `emit` as soon as they are there.
 
-    `view` is the key of the view that the event loop works in: a gradient of an older one is given up.
+    `view` is the key of the view that the last gradient was asked in: a gradient of an older one is given up.
     """
 
     def __init__(self, job: Job, store: Store, device: str | None, run: Path | None) -> None:
@@ -85,18 +84,42 @@ class Worker:
         self._exact_optimizer = nn.load_optimizer(job.optimizer)
 
     def prepare(self) -> Prepared:
-        """Compile what a step needs and measure this device's speed on blank samples; nothing is
-        learnt from them.
+        """Compile all that training needs and measure this device's speed, on blank samples: nothing is
+        learnt.
+
+        So no member ever keeps the others waiting for a compiler.
         """
-        samples = min(self.plan.batch, WARM_UP_SAMPLES)
-        images = np.zeros((samples, *self.store.arrays["train_images"].shape[1:]), np.uint8)
-        labels = np.zeros(samples, np.int32)
+        speeds = [self._warm_up(size) for size in sorted({1, 8, min(self.plan.batch, MICRO_BATCH)})]
+        blank = tensor.zeros(self.network.vector.shape, dtype=tensor.float32, device=self.device)
+        optimizer = nn.load_optimizer(self.job.optimizer)
+        optimizer.initialize(blank)
+        values = np.zeros(self.plan.buckets[0].size, np.float32)
+        self.codec.decode_add(self.codec.encode(values), values)
+        optimizer.step(blank, blank)
+        tensor.checksum(blank)
+        images, labels = self._blank(TEST_BATCH)
+        self._measure(images, labels)
+        return Prepared(self.plan, self.device.name, speeds[-1])
+
+    def _blank(self, samples: int) -> tuple[np.ndarray, np.ndarray]:
+        shape = self.store.arrays["train_images"].shape[1:]
+        return np.zeros((samples, *shape), np.uint8), np.zeros(samples, np.int32)
+
+    def _warm_up(self, samples: int) -> float:
+        """Samples/s of the second of two gradients, all of it encoded."""
+        images, labels = self._blank(samples)
+        seconds = 0.0
         for _ in range(2):
             begin = time.perf_counter()
-            self._steps.run(0, np.arange(samples), images, labels, lambda bucket: None)
+            self._steps.run(0, np.arange(samples), images, labels, self._encode)
             self.device.synchronize()
-        speed = samples / (time.perf_counter() - begin)
-        return Prepared(self.plan, self.device.name, speed)
+            seconds = time.perf_counter() - begin
+        return samples / seconds
+
+    def _encode(self, bucket: int) -> bytes:
+        """One bucket of the gradient as it travels."""
+        span = self.plan.buckets[bucket]
+        return self.codec.encode(self.network.gradient[span.start : span.stop])
 
     def execute(self, task: Task, emit: Emit) -> None:
         """Do one task. Raises MeshError where it cannot be done."""
@@ -137,9 +160,8 @@ class Worker:
         images, labels = self.store.gather(task.ids)
 
         def send(bucket: int) -> None:
-            span = self.plan.buckets[bucket]
             try:
-                payload = self.codec.encode(self.network.gradient[span.start : span.stop])
+                payload = self._encode(bucket)
             except CodecError as error:
                 raise _not_finite(task.step, f"a gradient is not finite ({error})") from error
             loss = self._steps.loss()
@@ -223,7 +245,11 @@ class Worker:
     # ---- measuring and keeping ----
 
     def _evaluate(self, step: int) -> Measured:
-        images, labels = self.store.test()
+        accuracy, loss = self._measure(*self.store.test())
+        return Measured(step, accuracy, loss)
+
+    def _measure(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+        """Accuracy and mean loss of the present weights on uint8[n, H, W, C] and int32[n]."""
         self.network.evaluate()
         right, loss = 0.0, 0.0
         for start in range(0, len(images), TEST_BATCH):
@@ -233,7 +259,7 @@ class Worker:
             right += float(nn.accuracy(logits, y)) * y.size
             loss += float(nn.softmax_cross_entropy(logits, y, reduction="sum"))
         self.network.train()
-        return Measured(step, right / len(images), loss / len(images))
+        return right / len(images), loss / len(images)
 
     def _save(self, step: int, emit: Emit) -> None:
         if self._run is not None:
@@ -256,7 +282,7 @@ class _Steps:
         )
         self._loss: tensor.Array | None = None
         self._loss_before = 0.0
-        self._on_bucket: Callable[[int], None] | None = None
+        self._on_bucket: Callable[[int], object] | None = None
         self._open: dict[int, int] = {}
         self._accumulates = False
         network = worker.network
@@ -284,7 +310,7 @@ class _Steps:
         ids: np.ndarray,
         images: np.ndarray,
         labels: np.ndarray,
-        on_bucket: Callable[[int], None],
+        on_bucket: Callable[[int], object],
         given_up: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Leave the gradient sum in `network.gradient`; `on_bucket` is called as each bucket of it is
