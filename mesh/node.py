@@ -27,7 +27,7 @@ from mesh.message import Chunk, ChunkWant, Hello, Message, Refused, Status, Stat
 from mesh.participant import SOFTWARE, Participant
 from mesh.plan import Plan
 from mesh.snapshot import MemberFacts, Snapshot
-from mesh.tasks import Failed, Gradient, Prepared, Task
+from mesh.tasks import Failed, Prepared, Task
 from mesh.transport import Transport
 from mesh.uses import load_uses
 from mesh.view import Member
@@ -354,9 +354,7 @@ class Node:
         self._transport.probe(member)
 
     def submit(self, task: Task) -> None:
-        """Have the compute thread do a task; the gradient of a new view calls off those of older ones."""
-        if isinstance(task, Gradient) and self._compute.worker is not None:
-            self._compute.worker.view = task.view  # before the task is there to be looked at
+        """Have the compute thread do a task."""
         self._compute.submit(task)
 
     def rename(self, me: str) -> None:
