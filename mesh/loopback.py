@@ -3,7 +3,8 @@
 Messages between two processes keep their order on each of the two channels, control and bulk, as over TCP;
 everything else may happen in any order. A process may crash between any two messages that it sends; the
 others see their connections break a little later, and a probe of it is refused. A sleeping process neither
-answers nor refuses.
+answers nor refuses; one that is cut off goes on working, but nothing passes between it and the others for a
+while.
 """
 
 import heapq
@@ -62,6 +63,7 @@ class Network:
         self._due: list[_Due] = []
         self._order = itertools.count()
         self._last_arrival: dict[tuple[str, str, bool], float] = {}
+        self._cuts: list[tuple[str, float]] = []
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Have something happen later."""
@@ -71,12 +73,29 @@ class Network:
         """Deliver a message after a while, in order with the others of its channel."""
         wire = (source, to, isinstance(message, BULK))
         arrival = max(
-            self.now + self.random.uniform(*self._delay_s), self._last_arrival.get(wire, 0.0) + 1e-6
+            self.cut_until(source, to) + self.random.uniform(*self._delay_s),
+            self._last_arrival.get(wire, 0.0) + 1e-6,
         )
         self._last_arrival[wire] = arrival
         if self.random.random() < 0.02:
             message = decode(encode(message))  # what the real wire does; now and then, for it takes time
         self.after(arrival - self.now, lambda: self._deliver(source, to, message))
+
+    def cut(self, address: str, seconds: float) -> None:
+        """Part one process from all others: what they send to each other arrives when the cut has healed."""
+        self._cuts.append((address, self.now + seconds))
+        if seconds > SILENCE_S:
+            lonely = self.processes[address]
+            for other in dict.fromkeys(self.processes.values()):
+                if other is not lonely:
+                    self.after(SILENCE_S, partial(other.on_broken, lonely.id))
+                    self.after(SILENCE_S, partial(lonely.on_broken, other.id))
+
+    def cut_until(self, one: str, other: str) -> float:
+        """When nothing parts the two any more: now, in most cases."""
+        ends = {self.processes[name].address for name in (one, other) if name in self.processes}
+        heals = [until for address, until in self._cuts if address in ends and len(ends) > 1]
+        return max([self.now, *heals])
 
     def _deliver(self, source: str, to: str, message: Message) -> None:
         self.delivered += 1
@@ -156,7 +175,7 @@ class Process:
             if me == self.id:
                 self._give(Participant.on_probed, member.id, gone)
 
-        self.network.after(0.005, answer)
+        self.network.after(self.network.cut_until(self.id, member.id) - self.now + 0.005, answer)
 
     def prepare(self, welcome: Welcome) -> None:
         """Build what the job needs, in virtual time."""
@@ -196,7 +215,8 @@ class Process:
 
     def _break_connections(self) -> None:
         for process in dict.fromkeys(self.network.processes.values()):
-            self.network.after(self.network.random.uniform(0.001, 0.05), partial(process.on_broken, self.id))
+            noticed = self.network.cut_until(self.id, process.id) + self.network.random.uniform(0.001, 0.05)
+            self.network.after(noticed - self.now, partial(process.on_broken, self.id))
 
     def on_broken(self, peer: str) -> None:
         """The connection to `peer` broke."""

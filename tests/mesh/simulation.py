@@ -143,7 +143,10 @@ class Simulation:
     stuck: bool = False
     network: Network = field(init=False)
     processes: list[Process] = field(default_factory=list)
+    going: list[Process] = field(default_factory=list)  # they will crash or leave
+    sleepers: list[Process] = field(default_factory=list)  # they may be voted out
     final: dict[int, str] = field(default_factory=dict)
+    final_at: dict[int, float] = field(default_factory=dict)  # when somebody knew first
     finals_by_process: dict[str, list[int]] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
 
@@ -154,6 +157,7 @@ class Simulation:
     def emit(self, process: Process, event: events.Event) -> None:
         self.log.append(f"{self.network.now:8.3f} {process.id} {event}")
         if isinstance(event, events.StepFinal):
+            self.final_at.setdefault(event.step, self.network.now)
             assert self.final.setdefault(event.step, event.digest) == event.digest, (
                 f"two digests for step {event.step}"
             )
@@ -209,12 +213,15 @@ class Simulation:
 
 
 FAULTS_END_S = 7.0
+FINISH_S = 120.0
+LOG_LINES_SHOWN = 40
 
 
 def run_faults(seed: int) -> Simulation:
     """One schedule: a job, up to five joiners, and up to five faults at random moments; then time to finish.
 
-    At least one member always stays, so the job can always be done.
+    At least one full member always stays, so the job can always be done. AssertionError, with the end of the
+    log, if a property does not hold or the job is not done in time.
     """
     chance = random.Random(~seed)
     simulation = Simulation(seed, delay_s=(0.001, chance.choice([0.002, 0.03, 0.2])))
@@ -226,28 +233,49 @@ def run_faults(seed: int) -> Simulation:
     for _ in range(chance.randrange(0, 6)):
         network.after(chance.uniform(0.3, FAULTS_END_S), lambda: _fault(simulation, chance))
     network.run(lambda: any(process.failure for process in simulation.processes), FAULTS_END_S)
-    simulation.check()
-    simulation.stuck = not network.run(simulation.ended, 120.0)
-    simulation.check()
+    finish(simulation)
     return simulation
+
+
+def finish(simulation: Simulation) -> None:
+    """Let the job come to its end, and check that it did, with every property held on the way."""
+    try:
+        simulation.check()
+        simulation.stuck = not simulation.network.run(simulation.ended, FINISH_S)
+        simulation.check()
+        assert not simulation.stuck, f"still at work: {[process.id for process in simulation.working]}"
+        assert len(simulation.final) == simulation.plan.steps, f"only {len(simulation.final)} steps are final"
+    except AssertionError as error:
+        tail = "\n".join(simulation.log[-LOG_LINES_SHOWN:])
+        raise AssertionError(f"seed {simulation.seed}: {error}\n{tail}") from error
 
 
 def _fault(simulation: Simulation, chance: random.Random) -> None:
     """Something happens to one process, or to two at once."""
     for _ in range(chance.choice([1, 1, 2])):
-        victims = [process for process in simulation.working if process.sends_until_crash is None]
+        victims = [process for process in simulation.working if process not in simulation.going]
         if not victims:
             return
         victim = chance.choice(victims)
-        kind = chance.choice(["crash", "crash", "leave", "sleep"])
-        stays = any(
-            process is not victim and process.participant.peer and process.participant.peer.me.full
+        kind = chance.choice(["crash", "crash", "leave", "sleep", "cut"])
+        others = [
+            process
             for process in victims
-        )
+            if process is not victim
+            and process not in simulation.sleepers
+            and process.participant.peer
+            and process.participant.peer.me.full
+        ]
         simulation.log.append(f"{simulation.network.now:8.3f} FAULT {kind} {victim.id}")
         if kind == "sleep":
-            victim.sleep(chance.choice([0.5, 3.0, 6.0]))
-        elif stays and kind == "crash":
-            victim.sends_until_crash = chance.randrange(0, 40)
-        elif stays:
-            victim.participant.leave(simulation.network.now)
+            victim.sleep(chance.choice([0.5, 3.0, 6.0]) if others else 0.5)
+            simulation.sleepers.append(victim)
+        elif kind == "cut":  # from a majority: of two, the later one would be voted out as well
+            simulation.network.cut(victim.address, chance.choice([0.5, 4.0, 8.0]) if len(others) > 1 else 0.5)
+            simulation.sleepers.append(victim)
+        elif others:
+            simulation.going.append(victim)
+            if kind == "crash":
+                victim.sends_until_crash = chance.randrange(0, 40)
+            else:
+                victim.participant.leave(simulation.network.now)
