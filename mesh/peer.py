@@ -229,6 +229,8 @@ class Peer:
     def _notice_decision(self) -> None:
         view = self._membership.view
         if view.key != self.latest.key:
+            if view.number > self.latest.number + 1 and view.member(self.me.id) is None:
+                view = replace(view, planned=False)  # voted out in a decision unheard of: nothing to wait for
             self.latest = view
             self._upcoming = [*self._upcoming, view] if view.planned else [view]
             for member in view.members:
