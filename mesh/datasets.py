@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 
 from mesh.errors import JobFailedError, ProtocolError
 from mesh.message import PAYLOAD_BYTES_MOST, Payload
 from nn.data import Dataset
+from tensor.program import cache_folder
 
 CHUNK_BYTES = 1 << 20
 WAIT_S = 60.0
@@ -127,7 +127,7 @@ class Store:
     @classmethod
     def fetched(cls, manifest: Manifest) -> "Store":
         """A store with what this machine's cache has of `manifest`."""
-        store = cls(manifest, platformdirs.user_cache_path("mesh") / "chunks")
+        store = cls(manifest, cache_folder() / "chunks")
         for digest in list(store._places):
             payload = store._read(digest)
             if payload is not None:
@@ -210,10 +210,10 @@ class Store:
             return
         try:
             self._cache.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self._cache)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(payload)
-            os.replace(temporary, self._cache / digest)
+            with tempfile.TemporaryDirectory(dir=self._cache) as folder:
+                whole = Path(folder) / digest
+                whole.write_bytes(payload)
+                os.replace(whole, self._cache / digest)
         except OSError:
             self._cache = None
 

@@ -105,7 +105,7 @@ class Saved(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """This peer's part has ended; `why`: done, left."""
+    """This peer's part has ended; `why`: "finished" or "left"."""
 
     event = "finished"
     step: int

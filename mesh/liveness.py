@@ -30,11 +30,12 @@ class Liveness:
 
     def hears(self, peer: str, now: float) -> None:
         """A sign of life. The remembered gap follows a longer one at once and a shorter one slowly."""
-        gap = now - self._heard_at.get(peer, now)
+        if peer not in self._heard_at:
+            return
+        gap = now - self._heard_at[peer]
         remembered = self._gap_s.get(peer, PING_INTERVAL_S)
-        self._gap_s[peer] = min(
-            gap if gap > remembered else remembered + 0.05 * (gap - remembered), SILENCE_MOST_S
-        )
+        grown = gap if gap > remembered else remembered + 0.05 * (gap - remembered)
+        self._gap_s[peer] = min(grown, SILENCE_MOST_S)
         self._heard_at[peer] = now
 
     def limit_s(self, peer: str) -> float:

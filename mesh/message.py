@@ -31,12 +31,9 @@ Payload = bytes | memoryview
 
 @dataclass(frozen=True)
 class Hello:
-    """A process that wants to join introduces itself to any member."""
+    """A process that wants to join asks any member; `version` is its software's."""
 
     version: str
-    host: str
-    port: int
-    bulk_port: int
 
 
 @dataclass(frozen=True)

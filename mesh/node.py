@@ -94,6 +94,10 @@ class Node:
         port is taken.
         """
         store = Store.of(nn.data.load(job.data))
+        if job.batch > store.manifest.samples:
+            raise UsageError(
+                f"a batch of {job.batch} is more than the {store.manifest.samples} samples of {job.data}"
+            )
         node = cls(None, port, device, False, insecure, run, uses)
         node._job = replace(job, uses=node._uses)
         node._store = store
@@ -291,10 +295,6 @@ class Node:
         job, store = self._job, self._store
         assert job is not None
         assert store is not None
-        if job.batch > store.manifest.samples:
-            raise UsageError(
-                f"a batch of {job.batch} is more than the {store.manifest.samples} samples of {job.data}"
-            )
         self._compute.prepare(lambda: Worker(job, store, self._device, self._run_folder))
 
     # ---- data ----

@@ -130,7 +130,7 @@ class Participant:
                     "is `mesh start` running there, and is the port right?"
                 )
             for contact in self._contacts:
-                self._host.send(contact, Hello(SOFTWARE, self._me.host, self._me.port, self._me.bulk_port))
+                self._host.send(contact, Hello(SOFTWARE))
         if self._plan is not None and self.known is not None:
             for member in self.known.members:
                 self._host.open(member)
@@ -151,6 +151,8 @@ class Participant:
         assert me is not None
         assert self._plan is not None
         self._me = me
+        for contact in self._contacts:
+            self._host.close(contact)
         self.peer = Peer(me, self._plan, view, self._host, now, self._save_every)
         early, self._early = self._early, []
         for source, message in early:

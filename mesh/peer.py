@@ -188,7 +188,7 @@ class Peer:
                 member = self._member(peer)
                 if member is not None and peer != self.me.id:
                     self._host.probe(member)
-            case Ready(member):
+            case Ready(member) if member.id == source and self._may_want_in(member):
                 self._host.open(member)
                 self._membership.wants_in(member)
                 if source in self._membership.view.ids:
@@ -274,6 +274,10 @@ class Peer:
                 why = self._why.pop(peer, "voted out")
                 self._host.emit(events.Left(peer) if why == "left" else events.Lost(peer, why))
         self._host.emit(events.ViewBegun(view.number, view.step, facts))
+
+    def _may_want_in(self, member: Member) -> bool:
+        """Whether a wish makes sense: a speed that shares can be cut by, and a member before it is full."""
+        return 0 < member.speed < float("inf") and not (member.full and self._member(member.id) is None)
 
     def _member(self, peer: str) -> Member | None:
         """A member of the latest view or of the one that this peer still works in."""

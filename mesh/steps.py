@@ -162,12 +162,14 @@ class Steps:
     # ---- messages ----
 
     def receive(self, source: str, message: StepMessage, now: float) -> None:
-        """A message of a step; one of a view to come waits for it."""
+        """A message of a step; one of a view to come waits for it, one of a stranger is dropped."""
         if message.view[0] >= self.view.number and message.view != self.view.key:
             if len(self._future) < FUTURE_MESSAGES_MOST:
                 self._future.append((source, message))
             return
-        if message.view != self.view.key or not 0 <= message.bucket < self._plan.bucket_count(message.step):
+        if message.view != self.view.key or source not in self.view.ids:
+            return
+        if not 0 <= message.bucket < self._plan.bucket_count(message.step):
             return
         if not isinstance(message, Push):
             self._finals.note(message)

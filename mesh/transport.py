@@ -49,7 +49,7 @@ class Transport:
         self._poller = zmq.Poller()
         self._me = me
         self._wires: dict[str, _Wire] = {}
-        self._probes: dict[int, tuple[socket.socket, str]] = {}
+        self._probes: dict[int, tuple[socket.socket, str, int]] = {}
         self.bytes_sent = 0
         self._control = self._router()
         self._bulk = self._router()
@@ -213,13 +213,13 @@ class Transport:
 
     def probe(self, member: Member) -> None:
         """Dial a member's port once, on the side: `probed` tells how it went."""
-        if any(peer == member.id for _, peer in self._probes.values()):
+        if any(peer == member.id for _, peer, _ in self._probes.values()):
             return
         family = socket.AF_INET6 if ":" in member.host else socket.AF_INET
         attempt = socket.socket(family, socket.SOCK_STREAM)
         attempt.setblocking(False)
-        attempt.connect_ex((member.host, member.port))
-        self._probes[attempt.fileno()] = (attempt, member.id)
+        at_once = attempt.connect_ex((member.host, member.port))
+        self._probes[attempt.fileno()] = (attempt, member.id, at_once)
 
     def probed(self) -> Iterator[tuple[str, bool]]:
         """The probes that were answered: (peer, whether the connection was refused). The others are
@@ -231,14 +231,14 @@ class Transport:
         for number in self._probes:
             poller.register(number, zmq.POLLOUT | zmq.POLLERR)
         for number, _ in poller.poll(0):
-            attempt, peer = self._probes.pop(number)
-            refused = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == _REFUSED
+            attempt, peer, at_once = self._probes.pop(number)
+            refused = _REFUSED in (at_once, attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
             attempt.close()
             yield peer, refused
 
     def close(self) -> None:
         """Close every socket; what was sent before still has half a second to go."""
-        for attempt, _ in self._probes.values():
+        for attempt, _, _ in self._probes.values():
             attempt.close()
         for peer in list(self._wires):
             self.disconnect(peer)

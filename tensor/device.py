@@ -101,6 +101,7 @@ class OpenCLDevice(Device):
         self.memory_bytes = raw.global_mem_size
         self.largest_buffer_bytes: int = raw.max_mem_alloc_size
         self.kernels: dict[Any, Any] = {}
+        self.recordings: weakref.WeakSet[Any] = weakref.WeakSet()  # each with a pool of its own
         self.build_lock = threading.RLock()
 
     @cached_property
@@ -167,8 +168,10 @@ class OpenCLDevice(Device):
         self.queue.run(copy, (buffer,))
 
     def memory(self) -> Memory:
-        pool = self.pool
-        return Memory(self.spec, pool.active_bytes, pool.managed_bytes - pool.active_bytes, self.memory_bytes)
+        pools = [self.pool, *(each.pool for each in self.recordings)]
+        in_use = sum(each.active_bytes for each in pools)
+        held = sum(each.managed_bytes for each in pools) - in_use
+        return Memory(self.spec, in_use, held, self.memory_bytes)
 
 
 def out_of_memory(device: Device, size_bytes: int) -> OutOfMemoryError:

@@ -30,7 +30,7 @@ class Memory:
 
     device: str
     in_use_bytes: int
-    held_bytes: int  # freed by arrays, kept by the pool for the next ones
+    held_bytes: int  # freed by arrays, kept by the pools for the next ones and for replays
     limit_bytes: int
 
 

@@ -24,7 +24,10 @@ class Recording:
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self.pool: Any = device.new_pool() if isinstance(device, OpenCLDevice) else None
+        self.pool: Any = None
+        if isinstance(device, OpenCLDevice):
+            self.pool = device.new_pool()
+            device.recordings.add(self)
         self.result: Any = None
         self._actions: list[Callable[[], object]] = []
         self._owned: set[int] = set()

@@ -71,6 +71,19 @@ def test_numbers_used_first_inside_a_scope_stay_usable(device):
     assert numpy.asarray(tensor.ones(1) * 0.12345).tolist() == [numpy.float32(0.12345)]
 
 
+def test_a_recordings_memory_is_counted_and_given_back(opencl):
+    x = tensor.ones(1_000_000)
+    before = tensor.memory()
+    recording = tensor.record(lambda: tensor.sum(x * 2 + 1))
+    during = tensor.memory()
+    assert float(recording.replay()) == 3_000_000
+    grown = during.in_use_bytes + during.held_bytes - before.in_use_bytes - before.held_bytes
+    assert 8_000_000 <= grown < 12_000_000
+    del recording
+    after = tensor.memory()
+    assert after.in_use_bytes + after.held_bytes < before.in_use_bytes + before.held_bytes + 100_000
+
+
 def test_too_much_memory_is_an_error_with_sizes(opencl):
     with pytest.raises(
         tensor.errors.OutOfMemoryError, match=r"cannot hold another array of .* MiB"

@@ -7,6 +7,8 @@ import tensor
 
 torch = pytest.importorskip("torch")
 
+GPU_KERNELS_TOO = True
+
 WINDOWS = [
     ((2, 2), (2, 2), (0, 0)),
     ((3, 3), (2, 2), (1, 1)),

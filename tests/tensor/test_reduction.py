@@ -5,6 +5,8 @@ import pytest
 
 import tensor
 
+GPU_KERNELS_TOO = True
+
 SHAPES = [(), (5,), (1,), (3, 4), (64, 24, 24, 20), (100003,), (7, 1, 5), (3, 200000), (200000, 3), (300, 70)]
 
 

@@ -7,6 +7,8 @@ import tensor
 
 torch = pytest.importorskip("torch")
 
+GPU_KERNELS_TOO = True
+
 
 @pytest.mark.parametrize(("n", "k"), [(64, 10), (1, 1), (3, 1000), (0, 4), (257, 3)])
 def test_loss_and_derivative_agree_with_pytorch(device, generator, n, k):
