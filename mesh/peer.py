@@ -110,8 +110,9 @@ class Peer:
 
     def on_probed(self, peer: str, dead: bool, now: float) -> None:
         """The answer to a probe: `dead` if the process is gone for certain."""
-        if dead:
+        if dead and self._why.get(peer) != "left":
             self._why[peer] = "its process ended"
+        if dead:
             self._suspect(peer, dead=True)
         self._drain(now)
 
