@@ -103,9 +103,10 @@ class Transport:
         """Dial a member, unless that has been done."""
         if member.id in self._wires or member.id == self._me or not member.port:
             return
-        control = self._dealer(member.host, member.port, self._me)
-        bulk = self._dealer(member.host, member.bulk_port, self._me)
+        control, bulk = self._dealer(self._me), self._dealer(self._me)
         self._wires[member.id] = _Wire(control, bulk, self._watch(control))
+        _dial(control, member.host, member.port)
+        _dial(bulk, member.host, member.bulk_port)
 
     def connect_to(self, address: str) -> None:
         """Dial the control port at `host:port`, of a peer whose id is not known; the address stands
@@ -113,10 +114,9 @@ class Transport:
         """
         if address not in self._wires:
             host, port = address.rsplit(":", 1)
-            control = self._dealer(
-                host, int(port), f"{self._me} asking {address}"
-            )  # a ROUTER takes each identity once
+            control = self._dealer(f"{self._me} asking {address}")  # a ROUTER takes each identity once
             self._wires[address] = _Wire(control, None, self._watch(control))
+            _dial(control, host, int(port))
 
     def disconnect(self, peer: str) -> None:
         """Close what was dialled; messages under way still have half a second."""
@@ -131,17 +131,19 @@ class Transport:
             if each is not None:
                 each.close()
 
-    def _dealer(self, host: str, port: int, identity: str) -> zmq.Socket[bytes]:
+    def _dealer(self, identity: str) -> zmq.Socket[bytes]:
         dealer = self._context.socket(zmq.DEALER)
         dealer.setsockopt(zmq.IDENTITY, identity.encode())
         dealer.setsockopt(zmq.RECONNECT_IVL, 100)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
         self._tune(dealer)
-        dealer.connect(f"tcp://{_bracketed(host)}:{port}")
         self._poller.register(dealer, zmq.POLLIN)
         return dealer
 
     def _watch(self, dealer: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+        """Listen for its handshakes and breaks; before it dials, since who misses the handshake misses the
+        break.
+        """
         monitor: zmq.Socket[bytes] = dealer.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         )
@@ -246,6 +248,10 @@ class Transport:
 
 
 _REFUSED = errno.ECONNREFUSED
+
+
+def _dial(dealer: zmq.Socket[bytes], host: str, port: int) -> None:
+    dealer.connect(f"tcp://{_bracketed(host)}:{port}")
 
 
 def _bracketed(host: str) -> str:
