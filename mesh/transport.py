@@ -103,9 +103,10 @@ class Transport:
         """Dial a member, unless that has been done."""
         if member.id in self._wires or member.id == self._me or not member.port:
             return
-        control = self._dealer(member.host, member.port, self._me)
-        bulk = self._dealer(member.host, member.bulk_port, self._me)
+        control, bulk = self._dealer(self._me), self._dealer(self._me)
         self._wires[member.id] = _Wire(control, bulk, self._watch(control))
+        control.connect(f"tcp://{_bracketed(member.host)}:{member.port}")
+        bulk.connect(f"tcp://{_bracketed(member.host)}:{member.bulk_port}")
 
     def connect_to(self, address: str) -> None:
         """Dial the control port at `host:port`, of a peer whose id is not known; the address stands
@@ -113,10 +114,9 @@ class Transport:
         """
         if address not in self._wires:
             host, port = address.rsplit(":", 1)
-            control = self._dealer(
-                host, int(port), f"{self._me} asking {address}"
-            )  # a ROUTER takes each identity once
+            control = self._dealer(f"{self._me} asking {address}")  # a ROUTER takes each identity once
             self._wires[address] = _Wire(control, None, self._watch(control))
+            control.connect(f"tcp://{_bracketed(host)}:{port}")
 
     def disconnect(self, peer: str) -> None:
         """Close what was dialled; messages under way still have half a second."""
@@ -131,13 +131,13 @@ class Transport:
             if each is not None:
                 each.close()
 
-    def _dealer(self, host: str, port: int, identity: str) -> zmq.Socket[bytes]:
+    def _dealer(self, identity: str) -> zmq.Socket[bytes]:
+        """A socket to dial with, once it is watched: a watch set later misses that the connection came up."""
         dealer = self._context.socket(zmq.DEALER)
         dealer.setsockopt(zmq.IDENTITY, identity.encode())
         dealer.setsockopt(zmq.RECONNECT_IVL, 100)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
         self._tune(dealer)
-        dealer.connect(f"tcp://{_bracketed(host)}:{port}")
         self._poller.register(dealer, zmq.POLLIN)
         return dealer
 
