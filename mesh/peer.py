@@ -113,8 +113,9 @@ class Peer:
 
     def on_probed(self, peer: str, dead: bool, now: float) -> None:
         """The answer to a probe: `dead` if the process is gone for certain."""
-        if dead:
+        if dead and self._why.get(peer) != "left":
             self._why[peer] = "its process ended"
+        if dead:
             self._suspect(peer, dead=True)
         self._drain(now)
 
@@ -232,6 +233,8 @@ class Peer:
     def _notice_decision(self) -> None:
         view = self._membership.view
         if view.key != self.latest.key:
+            if view.number > self.latest.number + 1 and view.member(self.me.id) is None:
+                view = replace(view, planned=False)  # voted out in a decision unheard of: nothing to wait for
             self.latest = view
             self._upcoming = [*self._upcoming, view] if view.planned else [view]
             for member in view.members:

@@ -123,6 +123,36 @@ def test_sleeper_that_was_voted_out_comes_back_as_a_joiner(seed):
     assert sleeper.participant.ended == "finished"
 
 
+@pytest.mark.parametrize("thin", [0, 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_peer_that_was_cut_off_waits_and_comes_back_as_a_joiner(seed, thin):
+    simulation = mesh_of(full=3, thin=thin, seed=seed)
+    lonely = simulation.processes[-1]
+    before, steps = lonely.id, len(simulation.finals_by_process.get(lonely.id, ()))
+    for process in simulation.processes:
+        process.computer.step_s = 0.3  # so that the job is still there when the cut heals
+    simulation.network.cut(lonely.address, 6.0)
+    simulation.join()  # the others plan another view meanwhile
+    until(simulation, lambda: said(simulation, lonely, "Waiting("))
+    assert len(simulation.finals_by_process.get(lonely.id, ())) <= steps + 2
+    until(simulation, lambda: lonely.id != before)
+    finish(simulation)
+    assert lonely.participant.ended == "finished"
+
+
+def test_of_two_halves_the_one_with_the_first_member_goes_on():
+    simulation = mesh_of(full=2)
+    first, second = simulation.processes
+    first.computer.step_s = second.computer.step_s = 0.3
+    simulation.network.cut(second.address, 8.0)
+    at = simulation.network.now
+    until(simulation, lambda: simulation.network.now > at + 7.0)
+    assert said(simulation, second, "Waiting(")
+    mine, yours = (simulation.finals_by_process[each.id][-1] for each in (first, second))
+    assert mine > yours + 2
+    finish(simulation)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_thin_peer_goes_on_alone_and_says_so(seed):
     simulation = mesh_of(full=1, thin=1, seed=seed)
