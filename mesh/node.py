@@ -153,6 +153,9 @@ class Node:
     def _loop(self, on_tick: Callable[[], None]) -> None:
         addresses = (f"{self.host}:{self.port}",)
         self.emit(events.Listening(addresses, self.port, self._device_name, self._me))
+        if self._device is None and tensor.device().backend == "numpy":
+            for note in tensor.device_notes():  # nobody asked for NumPy: say why it is
+                self.emit(events.Note(note))
         if self._contact is not None:
             me = Member(
                 self._me,

@@ -52,6 +52,7 @@ LEAVE_S = 0.7  # a leaver waits so long for a step boundary
 FUTURE_MESSAGES_MOST = 4096
 SPEED_DRIFT = 1.5  # shares are dealt anew when a measured speed differs so much from the view's
 SPEED_INTERVAL_S = 10.0
+PROBED_S = 3.0  # for so long after its connection broke a peer is probed, even if something of it comes late
 
 
 class Peer:
@@ -74,6 +75,7 @@ class Peer:
         self._upcoming: list[View] = []
         self._inbox: list[tuple[str, Message]] = []
         self._why: dict[str, str] = {}
+        self._broke_at: dict[str, float] = {}
         self._leaving_since: float | None = None
         self._pinged_at = -PING_INTERVAL_S
         self._speeds_at = now
@@ -104,14 +106,16 @@ class Peer:
         member = self._member(peer)
         if member is not None:
             self._why.setdefault(peer, "its connection broke")
+            self._broke_at[peer] = now
             self._suspect(peer, dead=False)
             self._host.probe(member)
         self._drain(now)
 
     def on_probed(self, peer: str, dead: bool, now: float) -> None:
         """The answer to a probe: `dead` if the process is gone for certain."""
-        if dead:
+        if dead and self._why.get(peer) != "left":
             self._why[peer] = "its process ended"
+        if dead:
             self._suspect(peer, dead=True)
         self._drain(now)
 
@@ -130,7 +134,7 @@ class Peer:
                 self._others(),
                 Ping(self._membership.view.key, self.steps.applied, self.finals.step, speed),
             )
-            self._pursue_suspicions()
+            self._pursue_suspicions(now)
         self._share_speeds(now)
         self._post(self._membership.tick(now))
         if self._membership.is_widowed and not self.steps.exact and self.steps.shadow_step < 0:
@@ -244,6 +248,7 @@ class Peer:
             if peer not in view.ids:
                 self._host.close(peer)
                 self._liveness.forget(peer)
+                self._broke_at.pop(peer, None)
                 self.steps.forget(peer)
         mine = view.member(self.me.id)
         if mine is None:
@@ -286,13 +291,17 @@ class Peer:
     def _suspect(self, peer: str, dead: bool) -> None:
         self._membership.suspect(peer, dead)
 
-    def _pursue_suspicions(self) -> None:
-        """Tell the steward whom this peer cannot reach, and find out who is dead: a dying process
-        may answer once more.
+    def _pursue_suspicions(self, now: float) -> None:
+        """Tell the steward whom this peer cannot reach, and find out who is dead.
+
+        A dying process may answer a probe once more, and a message that it sent before may come late and
+        clear it of the suspicion. So one whose connection broke is probed for a while in any case.
         """
         view, steward = self._membership.view, self._membership.steward
-        for peer in sorted(self._membership.suspects):
-            if steward and steward != self.me.id:
+        suspects = self._membership.suspects
+        broken = {peer for peer, broke_at in self._broke_at.items() if now - broke_at < PROBED_S}
+        for peer in sorted(suspects | broken):
+            if steward and steward != self.me.id and peer in suspects:
                 self._send(steward, Suspect(view.number, peer, peer in self._membership.dead))
             member = self._member(peer)
             if member is not None and peer not in self._membership.dead:
