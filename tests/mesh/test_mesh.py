@@ -185,7 +185,7 @@ def test_absurd_learning_rate_ends_the_job_with_a_sentence(peers):
 
 
 def test_batch_smaller_than_the_number_of_peers_is_refused(peers):
-    first = peers.start("digits", "--steps", "100000", "--batch", "1")
+    first = peers.start("digits", "--steps", "100000", "--batch", "1", "--lr", "1e-6")
     first.step(1)
     second = peers.join(first)
     assert second.end() == 4
