@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import tensor
-
 from tests.mesh.processes import Mesh
 
 

@@ -1,5 +1,6 @@
 """Messages there and back, and everything that must be refused."""
 
+import contextlib
 import dataclasses
 
 import msgpack
@@ -128,10 +129,8 @@ def test_flipped_bytes_never_raise_anything_else(sent, data):
     changed = bytearray(header)
     for _ in range(data.draw(st.integers(1, 3))):
         changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(ProtocolError):
         decode([bytes(changed), *rest])
-    except ProtocolError:
-        pass
 
 
 def test_wrong_version_says_what_to_do():

@@ -1,4 +1,4 @@
-"""One peer's arithmetic: sums that add up however they are cut, and state that travels without losing a bit."""
+"""One peer's arithmetic: sums that add up however they are cut, state that travels bit by bit."""
 
 from dataclasses import replace
 from pathlib import Path
