@@ -16,8 +16,8 @@ STEPS = EPOCHS * 8000 // 120
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_weights_after_100_steps_do_not_depend_on_the_number_of_peers(peers):
-    """The order in which floats are added is all that differs. Training itself multiplies such differences, the
-    more the larger its steps: at a rate of 0.05 rounding errors of 1e-8 have become 1e-3 after 100 steps.
+    """The order in which floats are added is all that differs. Training itself multiplies such differences,
+    the more the larger its steps: at a rate of 0.05 rounding errors of 1e-8 are 1e-3 after 100 steps.
     """
     job = ("digits", "--steps", "100", "--batch", "1200", "--codec", "fp32", "--lr", "0.01")
     weights = []
