@@ -18,11 +18,13 @@ had that message: it gives way to the decision of the living, and work is marked
 view, so that none of the void one is ever counted.
 
 *Freezing.* A promise also binds what its sender does in view v. For a change after a fault (`stop` 0) it
-takes no part in v any more, and says what it has applied and what it holds of the next step. For a planned
-change (joiners, leavers) it pushes nothing for step `stop` or later, and goes on until then: no work is
-lost. Since an UPDATE needs a push of every member, a step from `stop` on cannot be made in v, and so
-everybody will stand at `stop` − 1 when the new view begins. Once a value with step s is accepted, its
-acceptor never pushes for s or later in v, whatever it promises afterwards.
+takes no part in v any more, and says what it has applied and what it holds of the next step; nothing lifts
+that but the next view, since a value may be chosen from what it said even when it has promised a higher
+ballot. For a planned change (joiners, leavers) it pushes nothing for step `stop` or later, and goes on
+until then: no work is lost. Since an UPDATE needs a push of every member, a step from `stop` on cannot be
+made in v, and so everybody will stand at `stop` − 1 when the new view begins. A later planned proposal may
+move `stop`, as long as no value was accepted: once a value with step s is, its acceptor never pushes for s
+or later in v, whatever it promises.
 
 *Where the new view begins.* A step that anybody among the promising has applied stands (an applied step
 needs pushes of all, so nobody is more than one behind). The step after it stands too if the promising
@@ -47,6 +49,8 @@ TAKEOVER_S = (
     0.6  # how long a thin member waits, after the last full one died, for word of a view it may have missed
 )
 TAKEOVER_ROUND = 1 << 30
+
+FROZEN = -1  # in a Reject: its sender has promised to take no part in this view any more
 
 Outgoing = list[tuple[str, Message]]
 
@@ -139,6 +143,11 @@ class Membership:
         """Whether every full member is proved dead."""
         return set(self.view.servers) <= self.dead
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether this peer has promised to take no part in the present view any more."""
+        return self._stop == 0
+
     def may_push(self, step: int) -> bool:
         """Whether no promise of this peer forbids it to push for `step` in the present view."""
         return self._stop is None or step < self._stop
@@ -223,7 +232,7 @@ class Membership:
 
     def _propose(self, now: float, hard: bool) -> Outgoing:
         progress = self._progress()
-        stop = 0 if hard else max(progress.applied + 1, progress.begun) + 1
+        stop = 0 if hard or self.is_frozen else max(progress.applied + 1, progress.begun) + 1
         ballot = (max(self._promised[0], self._proposal.ballot[0] if self._proposal else 0) + 1, self.me)
         before = self._proposal
         started = before.started if before and hard and not before.stop else now  # grace outlasts a retry
@@ -284,6 +293,8 @@ class Membership:
 
     def _on_prepare(self, source: str, message: Prepare) -> Outgoing:
         progress = self._progress()
+        if message.stop and self.is_frozen:
+            return [(source, Reject(self.view.number, self._promised, FROZEN))]
         too_late = message.stop > 0 and (message.stop <= progress.begun or not progress.settled)
         if message.ballot < self._promised or too_late:
             return [(source, Reject(self.view.number, self._promised, progress.begun))]
@@ -379,8 +390,8 @@ class Membership:
             return []
         if message.ballot > proposal.ballot:
             self._promised = max(self._promised, message.ballot)
-        elif 0 < proposal.stop <= message.step and self.steward == self.me:
-            return self._propose(now, hard=False)
+        elif proposal.stop and self.steward == self.me and not 0 <= message.step < proposal.stop:
+            return self._propose(now, hard=message.step == FROZEN)
         return []
 
     def _decide(self, view: View) -> Outgoing:

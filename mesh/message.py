@@ -121,8 +121,9 @@ class Promise:
 
 @dataclass(frozen=True)
 class Reject:
-    """Not promised or not accepted: the sender has promised `ballot`, or is past the step, working on
-    `step`.
+    """Not promised or not accepted: the sender has promised `ballot`, or is past the step, working on `step`.
+
+    A `step` of −1: it is frozen, and only a change after a fault can follow.
     """
 
     view: int

@@ -70,7 +70,7 @@ class Peer:
         first_final = max(view.step - 1 if me.full else view.step - 2, 0)
         self.finals = Finals(me.id, plan, host, first_final, save_every, now)
         self._membership = Membership(me.id, view, self._progress, plan.bucket_count, plan.batch)
-        self.steps = Steps(me, plan, self.finals, host, self._send, self._membership.may_push, self._go)
+        self.steps = Steps(me, plan, self.finals, host, self._send, self._membership, self._go)
         self._liveness = Liveness()
         self._upcoming: list[View] = []
         self._inbox: list[tuple[str, Message]] = []
