@@ -13,6 +13,7 @@ is silent for a few seconds, is reported at once.
 
 import contextlib
 import errno
+import ipaddress
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,19 +102,20 @@ class Transport:
 
     def connect(self, member: Member) -> None:
         """Dial a member, unless that has been done."""
-        if member.id in self._wires or member.id == self._me or not member.port:
+        if member.id in self._wires or member.id == self._me or not _can_be_dialled(member.host, member.port):
             return
         control, bulk = self._dealer(self._me), self._dealer(self._me)
         self._wires[member.id] = _Wire(control, bulk, self._watch(control))
         _dial(control, member.host, member.port)
-        _dial(bulk, member.host, member.bulk_port)
+        if _can_be_dialled(member.host, member.bulk_port):
+            _dial(bulk, member.host, member.bulk_port)
 
     def connect_to(self, address: str) -> None:
         """Dial the control port at `host:port`, of a peer whose id is not known; the address stands
         for it.
         """
-        if address not in self._wires:
-            host, port = address.rsplit(":", 1)
+        host, port = address.rsplit(":", 1)
+        if address not in self._wires and _can_be_dialled(host, int(port)):
             control = self._dealer(f"{self._me} asking {address}")  # a ROUTER takes each identity once
             self._wires[address] = _Wire(control, None, self._watch(control))
             _dial(control, host, int(port))
@@ -215,7 +217,8 @@ class Transport:
 
     def probe(self, member: Member) -> None:
         """Dial a member's port once, on the side: `probed` tells how it went."""
-        if any(peer == member.id for _, peer, _ in self._probes.values()):
+        known = any(peer == member.id for _, peer, _ in self._probes.values())
+        if known or not _can_be_dialled(member.host, member.port):
             return
         family = socket.AF_INET6 if ":" in member.host else socket.AF_INET
         attempt = socket.socket(family, socket.SOCK_STREAM)
@@ -248,6 +251,15 @@ class Transport:
 
 
 _REFUSED = errno.ECONNREFUSED
+
+
+def _can_be_dialled(host: str, port: int) -> bool:
+    """Whether this is an address: members say their own, and names would have to be looked up."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return 0 < port < 1 << 16
 
 
 def _dial(dealer: zmq.Socket[bytes], host: str, port: int) -> None:

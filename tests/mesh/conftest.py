@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tensor
 from tests.mesh.processes import Mesh
 
 
@@ -34,3 +35,12 @@ def small_mnist(tmp_path: Path) -> Path:
         path = folder / f"t10k-{name}-idx{kind}-ubyte.gz"
         path.write_bytes(gzip.compress(header + array.tobytes(), 1))
     return folder.parent
+
+
+@pytest.fixture
+def opencl() -> str:
+    """What --device takes for some OpenCL device."""
+    found = next((device.spec for device in tensor.devices() if device.backend == "opencl"), None)
+    if found is None:
+        pytest.skip("no OpenCL device here")
+    return found

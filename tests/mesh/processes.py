@@ -1,4 +1,4 @@
-"""Real peers for tests: `python -m mesh … --json` on this machine, their events, and a deadline on every wait."""
+"""Real peers for tests: `python -m mesh … --json` on this machine, their events, a deadline on every wait."""
 
 import json
 import os
@@ -131,7 +131,7 @@ class Mesh:
         self.peers: list[PeerProcess] = []
 
     def start(self, *arguments: str, **environment: str) -> PeerProcess:
-        """The first peer of a job: `mesh start ARGUMENTS --port 0`, on NumPy unless another device is said."""
+        """The first peer of a job: `mesh start ARGUMENTS`, on NumPy if no device is said."""
         return self._add("start", *arguments, "--port", "0", "--run", "run", **environment)
 
     def join(self, first: PeerProcess, *arguments: str, **environment: str) -> PeerProcess:

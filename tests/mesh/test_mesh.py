@@ -2,8 +2,12 @@
 
 import time
 
+import msgpack
 import pytest
+import zmq
 
+import nn
+from mesh.message import Hello, Refused, decode, encode
 from tests.mesh.processes import Mesh, PeerProcess, check_steps
 
 BATCH = 120
@@ -74,8 +78,6 @@ def test_interrupted_peer_leaves_in_under_a_second_and_nothing_is_lost(peers):
 
 
 def test_job_ends_for_all_with_one_checkpoint(peers):
-    import nn
-
     first = peers.start("digits", "--steps", "40")
     first.wait(lambda fact: fact["event"] == "view")
     second = peers.join(first)
@@ -185,7 +187,7 @@ def test_absurd_learning_rate_ends_the_job_with_a_sentence(peers):
 
 
 def test_batch_smaller_than_the_number_of_peers_is_refused(peers):
-    first = peers.start("digits", "--steps", "100000", "--batch", "1")
+    first = peers.start("digits", "--steps", "100000", "--batch", "1", "--lr", "1e-6")
     first.step(1)
     second = peers.join(first)
     assert second.end() == 4
@@ -199,6 +201,39 @@ def test_nobody_there(peers):
     assert lonely.end() == 3
     assert time.monotonic() - begun < 30
     assert "no peer answered at 127.0.0.1:9" in lonely.stderr()
+
+
+def test_another_version_is_refused(peers):
+    """A joiner of another software version, and one whose messages are of another version, hear why."""
+    first = peers.start(*LONG)
+    first.step(1)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as raw:
+        raw.setsockopt(zmq.LINGER, 0)
+        raw.setsockopt(zmq.IDENTITY, b"another")
+        raw.setsockopt(zmq.RCVTIMEO, 10_000)
+        raw.connect(f"tcp://{first.address}")
+        raw.send_multipart(encode(Hello("mesh protocol 99")))
+        answer = decode(raw.recv_multipart())
+        assert isinstance(answer, Refused)
+        assert "mesh protocol 99" in answer.reason
+        raw.send(msgpack.packb([99, "Hello", "mesh protocol 99"]))
+        answer = decode(raw.recv_multipart())
+        assert isinstance(answer, Refused)
+        assert "version 99" in answer.reason
+    first.step(first.all("step")[-1]["step"] + 2)
+
+
+def test_joiner_that_is_refused_ends_with_a_sentence(peers):
+    """Against a stand-in for a peer of another version."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as raw:
+        raw.setsockopt(zmq.LINGER, 500)
+        raw.setsockopt(zmq.RCVTIMEO, 30_000)
+        port = raw.bind_to_random_port("tcp://127.0.0.1")
+        joiner = peers.run("join", f"127.0.0.1:{port}", "--device", "numpy")
+        identity, *_ = raw.recv_multipart()
+        raw.send_multipart([identity, msgpack.packb([99, "Refused", "of another version"])])
+        assert joiner.end() == 4
+    assert "protocol version 99" in joiner.stderr()
 
 
 def test_port_in_use(peers):
@@ -230,6 +265,4 @@ def test_bytes_of_a_step(peers, count):
 
 
 def lenet_parameters() -> int:
-    import nn
-
     return nn.models.lenet((8, 8, 1)).initialize("numpy").vector.size
