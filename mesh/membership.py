@@ -225,7 +225,9 @@ class Membership:
         progress = self._progress()
         stop = 0 if hard else max(progress.applied + 1, progress.begun) + 1
         ballot = (max(self._promised[0], self._proposal.ballot[0] if self._proposal else 0) + 1, self.me)
-        self._proposal = _Proposal(ballot, stop, now)
+        before = self._proposal
+        started = before.started if before and hard and not before.stop else now  # grace outlasts a retry
+        self._proposal = _Proposal(ballot, stop, started)
         position = self.view.servers.index(self.me)
         self._retry_at = now + RETRY_S * (1 + 0.3 * position)
         prepare = Prepare(self.view.number, ballot, stop, tuple(sorted(self.dead)))

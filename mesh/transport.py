@@ -105,8 +105,8 @@ class Transport:
             return
         control, bulk = self._dealer(self._me), self._dealer(self._me)
         self._wires[member.id] = _Wire(control, bulk, self._watch(control))
-        control.connect(f"tcp://{_bracketed(member.host)}:{member.port}")
-        bulk.connect(f"tcp://{_bracketed(member.host)}:{member.bulk_port}")
+        _dial(control, member.host, member.port)
+        _dial(bulk, member.host, member.bulk_port)
 
     def connect_to(self, address: str) -> None:
         """Dial the control port at `host:port`, of a peer whose id is not known; the address stands
@@ -116,7 +116,7 @@ class Transport:
             host, port = address.rsplit(":", 1)
             control = self._dealer(f"{self._me} asking {address}")  # a ROUTER takes each identity once
             self._wires[address] = _Wire(control, None, self._watch(control))
-            control.connect(f"tcp://{_bracketed(host)}:{port}")
+            _dial(control, host, int(port))
 
     def disconnect(self, peer: str) -> None:
         """Close what was dialled; messages under way still have half a second."""
@@ -132,7 +132,6 @@ class Transport:
                 each.close()
 
     def _dealer(self, identity: str) -> zmq.Socket[bytes]:
-        """A socket to dial with, once it is watched: a watch set later misses that the connection came up."""
         dealer = self._context.socket(zmq.DEALER)
         dealer.setsockopt(zmq.IDENTITY, identity.encode())
         dealer.setsockopt(zmq.RECONNECT_IVL, 100)
@@ -142,6 +141,9 @@ class Transport:
         return dealer
 
     def _watch(self, dealer: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+        """Listen for its handshakes and breaks; before it dials, since who misses the handshake misses the
+        break.
+        """
         monitor: zmq.Socket[bytes] = dealer.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         )
@@ -246,6 +248,10 @@ class Transport:
 
 
 _REFUSED = errno.ECONNREFUSED
+
+
+def _dial(dealer: zmq.Socket[bytes], host: str, port: int) -> None:
+    dealer.connect(f"tcp://{_bracketed(host)}:{port}")
 
 
 def _bracketed(host: str) -> str:
