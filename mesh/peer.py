@@ -6,6 +6,7 @@ views that of `membership`; here they are joined: this file decides when a view 
 peer goes.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from mesh import events
@@ -316,7 +317,8 @@ class Peer:
             self._suspect(source, dead=True)
 
     def _go(self, why: str) -> None:
-        self._tell(self._others(), Bye(why == "finished"))
+        waiting = self._membership.ready if why == "finished" else ()
+        self._tell(dict.fromkeys((*self._others(), *waiting)), Bye(why == "finished"))
         self.ended = why
 
     def _share_speeds(self, now: float) -> None:
@@ -355,7 +357,7 @@ class Peer:
         else:
             self._host.send(to, message)
 
-    def _tell(self, peers: tuple[str, ...] | list[str], message: Message) -> None:
+    def _tell(self, peers: Iterable[str], message: Message) -> None:
         for peer in peers:
             self._send(peer, message)
 
