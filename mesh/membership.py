@@ -31,7 +31,9 @@ needs pushes of all, so nobody is more than one behind). The step after it stand
 together hold all its UPDATEs: `View.sources` says who has which. Otherwise it is dropped and done again. A
 step that was ever final was applied by every member, so it stands.
 
-*Who proposes.* The steward: the first full member in view order that the sender does not suspect.
+*Who proposes.* The steward: the first full member in view order that the sender does not suspect. And
+whoever has been bound by a promise for too long without a decision: its proposer may have taken itself for
+the steward for a moment only, and the real one need not know of it.
 
 *No full member left.* When every full member is proved dead, the first thin member that is not goes on from
 its 8-bit weights.
@@ -45,6 +47,7 @@ from mesh.view import Member, View, ViewKey
 
 GRACE_S = 3.0  # how long a proposer with a quorum waits for the other members that it does not suspect
 RETRY_S = 0.5
+STALLED_S = 2.0  # how long a promise may bind its sender before it sees to a decision itself
 TAKEOVER_S = (
     0.6  # how long a thin member waits, after the last full one died, for word of a view it may have missed
 )
@@ -201,13 +204,13 @@ class Membership:
             return self._take_over(now)
         if self._stop is not None and self._stopped_since is None:
             self._stopped_since = now
-        if self.steward != self.me:
+        stalled = self._stalled(now)
+        if self.steward != self.me and not stalled:
             return []
         fault = bool(self.suspects & self._needed())
         proposal = self._proposal
         if proposal and not (fault and proposal.stop) and now < self._retry_at:
             return self._choose(now)
-        stalled = self._stalled(now)
         if fault or (proposal and not proposal.stop) or (stalled and self._stop == 0):
             return self._propose(now, hard=True)
         if proposal or stalled or (self._wished() != self.view.members and self._all_settled()):
@@ -227,8 +230,11 @@ class Membership:
         return {*self.view.ids, *self._progress().members}
 
     def _stalled(self, now: float) -> bool:
-        """Whether a promise binds this peer although nobody brings the change to an end."""
-        return self._stopped_since is not None and now - self._stopped_since > 4 * RETRY_S
+        """Whether a promise binds this peer although nobody brings the change to an end; earlier members
+        lose patience first.
+        """
+        patience = STALLED_S + RETRY_S * self.view.servers.index(self.me)
+        return self._stopped_since is not None and now - self._stopped_since > patience
 
     def _propose(self, now: float, hard: bool) -> Outgoing:
         progress = self._progress()

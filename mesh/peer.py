@@ -240,6 +240,8 @@ class Peer:
             self._upcoming = [*self._upcoming, view] if view.planned else [view]
             for member in view.members:
                 self._host.open(member)
+                if self.view.member(member.id) is None and member.id != self.me.id:
+                    self._host.probe(member)  # it may have died before its connection meant anything here
 
     def _set_view(self, old: View, view: View, now: float) -> None:
         """Work in `view` from here on."""
