@@ -449,7 +449,8 @@ def status(host: str, port: int = DEFAULT_PORT, timeout_s: float = 3.0) -> dict[
 
 
 def _now() -> float:
-    return time.monotonic()
+    """Seconds that also pass while the machine sleeps, where the system can tell."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _resolve(host: str) -> str:
