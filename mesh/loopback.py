@@ -4,12 +4,13 @@ Messages between two processes keep their order on each of the two channels, con
 everything else may happen in any order. A process may crash between any two messages that it sends; the
 others see their connections break a little later, and a probe of it is refused. A sleeping process neither
 answers nor refuses; one that is cut off goes on working, but nothing passes between it and the others for a
-while.
+while. A connection may also break and be there again at once: what was under way on it is lost.
 """
 
 import heapq
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,6 +65,7 @@ class Network:
         self._order = itertools.count()
         self._last_arrival: dict[tuple[str, str, bool], float] = {}
         self._cuts: list[tuple[str, float]] = []
+        self._breaks: Counter[frozenset[Process]] = Counter()
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Have something happen later."""
@@ -79,7 +81,21 @@ class Network:
         self._last_arrival[wire] = arrival
         if self.random.random() < 0.02:
             message = decode(encode(message))  # what the real wire does; now and then, for it takes time
-        self.after(arrival - self.now, lambda: self._deliver(source, to, message))
+        pair = self._pair(source, to)
+        breaks = self._breaks[pair]
+        self.after(
+            arrival - self.now, lambda: self._deliver(source, to, message, self._breaks[pair] > breaks)
+        )
+
+    def _pair(self, one: str, other: str) -> "frozenset[Process]":
+        return frozenset(self.processes[name] for name in (one, other) if name in self.processes)
+
+    def break_connection(self, one: str, other: str) -> None:
+        """The connection between two processes breaks and is dialled anew; what was under way is lost."""
+        self._breaks[self._pair(one, other)] += 1
+        for here, there in ((one, other), (other, one)):
+            process = self.processes[here]
+            self.after(self.random.uniform(0, 0.05), partial(process.on_broken, self.processes[there].id))
 
     def cut(self, address: str, seconds: float) -> None:
         """Part one process from all others: what they send to each other arrives when the cut has healed."""
@@ -97,10 +113,10 @@ class Network:
         heals = [until for address, until in self._cuts if address in ends and len(ends) > 1]
         return max([self.now, *heals])
 
-    def _deliver(self, source: str, to: str, message: Message) -> None:
+    def _deliver(self, source: str, to: str, message: Message, lost: bool) -> None:
         self.delivered += 1
         process = self.processes.get(to)
-        if process is not None:
+        if process is not None and not lost:
             process.on_message(source, message)
 
     def run(self, until: Callable[[], bool], seconds: float) -> bool:

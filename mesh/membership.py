@@ -18,18 +18,22 @@ had that message: it gives way to the decision of the living, and work is marked
 view, so that none of the void one is ever counted.
 
 *Freezing.* A promise also binds what its sender does in view v. For a change after a fault (`stop` 0) it
-takes no part in v any more, and says what it has applied and what it holds of the next step. For a planned
-change (joiners, leavers) it pushes nothing for step `stop` or later, and goes on until then: no work is
-lost. Since an UPDATE needs a push of every member, a step from `stop` on cannot be made in v, and so
-everybody will stand at `stop` − 1 when the new view begins. Once a value with step s is accepted, its
-acceptor never pushes for s or later in v, whatever it promises afterwards.
+takes no part in v any more, and says what it has applied and what it holds of the next step; nothing lifts
+that but the next view, since a value may be chosen from what it said even when it has promised a higher
+ballot. For a planned change (joiners, leavers) it pushes nothing for step `stop` or later, and goes on
+until then: no work is lost. Since an UPDATE needs a push of every member, a step from `stop` on cannot be
+made in v, and so everybody will stand at `stop` − 1 when the new view begins. A later planned proposal may
+move `stop`, as long as no value was accepted: once a value with step s is, its acceptor never pushes for s
+or later in v, whatever it promises.
 
 *Where the new view begins.* A step that anybody among the promising has applied stands (an applied step
 needs pushes of all, so nobody is more than one behind). The step after it stands too if the promising
 together hold all its UPDATEs: `View.sources` says who has which. Otherwise it is dropped and done again. A
 step that was ever final was applied by every member, so it stands.
 
-*Who proposes.* The steward: the first full member in view order that the sender does not suspect.
+*Who proposes.* The steward: the first full member in view order that the sender does not suspect. And
+whoever has been bound by a promise for too long without a decision: its proposer may have taken itself for
+the steward for a moment only, and the real one need not know of it.
 
 *No full member left.* When every full member is proved dead, the first thin member that is not goes on from
 its 8-bit weights.
@@ -43,10 +47,13 @@ from mesh.view import Member, View, ViewKey
 
 GRACE_S = 3.0  # how long a proposer with a quorum waits for the other members that it does not suspect
 RETRY_S = 0.5
+STALLED_S = 2.0  # how long a promise may bind its sender before it sees to a decision itself
 TAKEOVER_S = (
     0.6  # how long a thin member waits, after the last full one died, for word of a view it may have missed
 )
 TAKEOVER_ROUND = 1 << 30
+
+FROZEN = -1  # in a Reject: its sender has promised to take no part in this view any more
 
 Outgoing = list[tuple[str, Message]]
 
@@ -139,6 +146,11 @@ class Membership:
         """Whether every full member is proved dead."""
         return set(self.view.servers) <= self.dead
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether this peer has promised to take no part in the present view any more."""
+        return self._stop == 0
+
     def may_push(self, step: int) -> bool:
         """Whether no promise of this peer forbids it to push for `step` in the present view."""
         return self._stop is None or step < self._stop
@@ -192,13 +204,13 @@ class Membership:
             return self._take_over(now)
         if self._stop is not None and self._stopped_since is None:
             self._stopped_since = now
-        if self.steward != self.me:
+        stalled = self._stalled(now)
+        if self.steward != self.me and not stalled:
             return []
         fault = bool(self.suspects & self._needed())
         proposal = self._proposal
         if proposal and not (fault and proposal.stop) and now < self._retry_at:
             return self._choose(now)
-        stalled = self._stalled(now)
         if fault or (proposal and not proposal.stop) or (stalled and self._stop == 0):
             return self._propose(now, hard=True)
         if proposal or stalled or (self._wished() != self.view.members and self._all_settled()):
@@ -218,12 +230,15 @@ class Membership:
         return {*self.view.ids, *self._progress().members}
 
     def _stalled(self, now: float) -> bool:
-        """Whether a promise binds this peer although nobody brings the change to an end."""
-        return self._stopped_since is not None and now - self._stopped_since > 4 * RETRY_S
+        """Whether a promise binds this peer although nobody brings the change to an end; earlier members
+        lose patience first.
+        """
+        patience = STALLED_S + RETRY_S * self.view.servers.index(self.me)
+        return self._stopped_since is not None and now - self._stopped_since > patience
 
     def _propose(self, now: float, hard: bool) -> Outgoing:
         progress = self._progress()
-        stop = 0 if hard else max(progress.applied + 1, progress.begun) + 1
+        stop = 0 if hard or self.is_frozen else max(progress.applied + 1, progress.begun) + 1
         ballot = (max(self._promised[0], self._proposal.ballot[0] if self._proposal else 0) + 1, self.me)
         before = self._proposal
         started = before.started if before and hard and not before.stop else now  # grace outlasts a retry
@@ -284,6 +299,8 @@ class Membership:
 
     def _on_prepare(self, source: str, message: Prepare) -> Outgoing:
         progress = self._progress()
+        if message.stop and self.is_frozen:
+            return [(source, Reject(self.view.number, self._promised, FROZEN))]
         too_late = message.stop > 0 and (message.stop <= progress.begun or not progress.settled)
         if message.ballot < self._promised or too_late:
             return [(source, Reject(self.view.number, self._promised, progress.begun))]
@@ -379,8 +396,8 @@ class Membership:
             return []
         if message.ballot > proposal.ballot:
             self._promised = max(self._promised, message.ballot)
-        elif 0 < proposal.stop <= message.step and self.steward == self.me:
-            return self._propose(now, hard=False)
+        elif proposal.stop and self.steward == self.me and not 0 <= message.step < proposal.stop:
+            return self._propose(now, hard=message.step == FROZEN)
         return []
 
     def _decide(self, view: View) -> Outgoing:

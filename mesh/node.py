@@ -23,7 +23,7 @@ from mesh.defaults import DEFAULT_PORT
 from mesh.errors import JobFailedError, ProtocolError, RefusedError, UnreachableError, UsageError
 from mesh.events import Event
 from mesh.job import Job
-from mesh.message import Chunk, ChunkWant, Hello, Message, Refused, Status, StatusWant, Welcome
+from mesh.message import Chunk, ChunkWant, Hello, Message, NotYet, Refused, Status, StatusWant, Welcome
 from mesh.participant import SOFTWARE, Participant
 from mesh.plan import Plan
 from mesh.snapshot import MemberFacts, Snapshot
@@ -237,7 +237,8 @@ class Node:
         """Let the compute thread finish the last evaluation and the last save."""
         participant = self._participant
         assert participant is not None
-        deadline = _now() + (WIND_UP_S if participant.ended == "finished" else 1.0)
+        finished = participant.ended == "finished" and participant.peer is not None
+        deadline = _now() + (WIND_UP_S if finished else 1.0)
         while not self._compute.idle and _now() < deadline:
             time.sleep(0.01)
         for result in self._compute.results():
@@ -271,7 +272,7 @@ class Node:
                 Refused(f"this mesh speaks {SOFTWARE}, yours {hello.version}: install the same version"),
             )
         elif peer is None or job is None or store is None or peer.ended:
-            return  # not a member itself, at present: the other asks again
+            self._transport.send(source, NotYet())
         elif len(peer.latest.members) >= job.batch:
             self._transport.send(
                 source,
@@ -448,7 +449,8 @@ def status(host: str, port: int = DEFAULT_PORT, timeout_s: float = 3.0) -> dict[
 
 
 def _now() -> float:
-    return time.monotonic()
+    """Seconds that also pass while the machine sleeps, where the system can tell."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _resolve(host: str) -> str:

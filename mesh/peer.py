@@ -6,6 +6,7 @@ views that of `membership`; here they are joined: this file decides when a view 
 peer goes.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from mesh import events
@@ -48,6 +49,8 @@ from mesh.view import Member, View
 READY_INTERVAL_S = 0.5
 STUCK_S = 2.0  # no progress for so long: ask once more for what is missing
 LOST_S = 15.0  # a full member that could not catch up for so long joins again
+SLEPT_S = 1.0  # between two ticks: this process, or its whole machine, did nothing
+RECONNECT_S = 2.0
 LEAVE_S = 0.7  # a leaver waits so long for a step boundary
 FUTURE_MESSAGES_MOST = 4096
 SPEED_DRIFT = 1.5  # shares are dealt anew when a measured speed differs so much from the view's
@@ -70,8 +73,11 @@ class Peer:
         first_final = max(view.step - 1 if me.full else view.step - 2, 0)
         self.finals = Finals(me.id, plan, host, first_final, save_every, now)
         self._membership = Membership(me.id, view, self._progress, plan.bucket_count, plan.batch)
-        self.steps = Steps(me, plan, self.finals, host, self._send, self._membership.may_push, self._go)
+        self.steps = Steps(me, plan, self.finals, host, self._send, self._membership, self._go)
         self._liveness = Liveness()
+        self._ticked_at = now
+        self._woken_at = now - RECONNECT_S
+        self._doubtful: set[str] = set()  # whose connections broke while this peer slept
         self._upcoming: list[View] = []
         self._inbox: list[tuple[str, Message]] = []
         self._why: dict[str, str] = {}
@@ -107,8 +113,11 @@ class Peer:
         if member is not None:
             self._why.setdefault(peer, "its connection broke")
             self._broke_at[peer] = now
-            self._suspect(peer, dead=False)
             self._host.probe(member)
+            if self._has_just_woken(now):
+                self._doubtful.add(peer)
+            else:
+                self._suspect(peer, dead=False)
         self._drain(now)
 
     def on_probed(self, peer: str, dead: bool, now: float) -> None:
@@ -123,6 +132,11 @@ class Peer:
         """Time passes: to be called some ten times a second."""
         if self.ended:
             return
+        if self._doubtful and not self._has_just_woken(now):
+            for peer in sorted(self._doubtful):
+                self._suspect(peer, dead=False)
+            self._doubtful.clear()
+        self._ticked_at = now
         for peer in self._liveness.silent(now):
             if peer not in self._membership.suspects:
                 self._why[peer] = f"silent for {self._liveness.limit_s(peer):.0f} s"
@@ -177,6 +191,7 @@ class Peer:
         if source in self._membership.dead:
             return
         self._liveness.hears(source, now)
+        self._doubtful.discard(source)
         match message:
             case Push() | Update() | Weights():
                 self.steps.receive(source, message, now)
@@ -239,6 +254,8 @@ class Peer:
             self._upcoming = [*self._upcoming, view] if view.planned else [view]
             for member in view.members:
                 self._host.open(member)
+                if self.view.member(member.id) is None and member.id != self.me.id:
+                    self._host.probe(member)  # it may have died before its connection meant anything here
 
     def _set_view(self, old: View, view: View, now: float) -> None:
         """Work in `view` from here on."""
@@ -284,6 +301,12 @@ class Peer:
         """Whether a wish makes sense: a speed that shares can be cut by, and a member before it is full."""
         return 0 < member.speed < float("inf") and not (member.full and self._member(member.id) is None)
 
+    def _has_just_woken(self, now: float) -> bool:
+        """Whether it was this peer that slept: then its connections broke for that, and may come back."""
+        if now - self._ticked_at > SLEPT_S:
+            self._woken_at = now
+        return now - self._woken_at < RECONNECT_S
+
     def _member(self, peer: str) -> Member | None:
         """A member of the latest view or of the one that this peer still works in."""
         return self._membership.view.member(peer) or self.view.member(peer)
@@ -316,7 +339,8 @@ class Peer:
             self._suspect(source, dead=True)
 
     def _go(self, why: str) -> None:
-        self._tell(self._others(), Bye(why == "finished"))
+        waiting = self._membership.ready if why == "finished" else ()
+        self._tell(dict.fromkeys((*self._others(), *waiting)), Bye(why == "finished"))
         self.ended = why
 
     def _share_speeds(self, now: float) -> None:
@@ -355,7 +379,7 @@ class Peer:
         else:
             self._host.send(to, message)
 
-    def _tell(self, peers: tuple[str, ...] | list[str], message: Message) -> None:
+    def _tell(self, peers: Iterable[str], message: Message) -> None:
         for peer in peers:
             self._send(peer, message)
 

@@ -257,7 +257,7 @@ def _fault(simulation: Simulation, chance: random.Random) -> None:
         if not victims:
             return
         victim = chance.choice(victims)
-        kind = chance.choice(["crash", "crash", "leave", "sleep", "cut"])
+        kind = chance.choice(["crash", "crash", "leave", "sleep", "cut", "break"])
         others = [
             process
             for process in victims
@@ -273,6 +273,9 @@ def _fault(simulation: Simulation, chance: random.Random) -> None:
         elif kind == "cut":  # from a majority: of two, the later one would be voted out as well
             simulation.network.cut(victim.address, chance.choice([0.5, 4.0, 8.0]) if len(others) > 1 else 0.5)
             simulation.sleepers.append(victim)
+        elif kind == "break":
+            for other in chance.sample(simulation.living, chance.randrange(1, len(simulation.living) + 1)):
+                simulation.network.break_connection(victim.address, other.address)
         elif others:
             simulation.going.append(victim)
             if kind == "crash":
