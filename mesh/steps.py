@@ -89,6 +89,7 @@ class Steps:
         self._ends_before: int | None = None
         self._moved_at = 0.0
         self._asked_at = self._ready_at = -STUCK_S
+        self._asks, self._asks_step = 0, -1  # how often this peer has asked for the step after that one
 
     # ---- views ----
 
@@ -362,15 +363,16 @@ class Steps:
     # ---- asking, and being asked ----
 
     def _on_want(self, source: str, want: Want) -> None:
-        if want.view != self.view.key:
-            return
-        part = (want.step, want.bucket)
-        if want.kind == "update" and want.bucket in self._exchange.updates.get(want.step, {}):
-            self._send(source, replace(self._exchange.updates[want.step][want.bucket], view=want.view))
-        elif want.kind == "push" and part in self._exchange.own_pushes:
-            self._send(source, self._exchange.own_pushes[part])
-        elif want.kind == "weights" and part in self._exchange.own_weights:
-            self._send(source, self._exchange.own_weights[part])
+        """Answer also from the view before: who is still in it would wait for ever for what was lost."""
+        exchange, part = self._exchange, (want.step, want.bucket)
+        update = exchange.updates.get(want.step, {}).get(want.bucket)
+        push, weights = exchange.own_pushes.get(part), exchange.own_weights.get(part)
+        if want.kind == "update" and update and want.view in (update.view, self.view.key):
+            self._send(source, replace(update, view=want.view))
+        elif want.kind == "push" and push and push.view == want.view:
+            self._send(source, push)
+        elif want.kind == "weights" and weights and weights.view == want.view:
+            self._send(source, weights)
 
     def learn(self, now: float) -> None:
         """A learner goes on, and asks to be full once it holds the exact state and the data."""
@@ -395,21 +397,25 @@ class Steps:
         ):
             return
         self._asked_at = now
+        self._asks = 0 if self._asks_step != self.applied else self._asks + 1
+        self._asks_step = self.applied
         step = self.applied + 1
         kind, held = ("update", self._exchange.updates) if self.exact else ("weights", self._exchange.weights)
         for bucket in range(self._plan.bucket_count(step)):
             if bucket not in held.get(step, {}):
-                self._send(self._holder(step, bucket, now), Want(self.view.key, step, bucket, kind))
+                self._send(self._holder(step, bucket), Want(self.view.key, step, bucket, kind))
         for (missing_step, bucket), member in self._exchange.awaited_pushes(self.view.ids):
             self._send(member, Want(self.view.key, missing_step, bucket, "push"))
 
-    def _holder(self, step: int, bucket: int, now: float) -> str:
+    def _holder(self, step: int, bucket: int) -> str:
         """Whom to ask for an UPDATE or for WEIGHTS."""
         if step < self.view.step and self.exact:
             if step == self.view.step - 1 and self.view.sources:
                 return self.view.sources[bucket]
             others = [peer for peer in self.view.servers if peer != self.me.id] or [self.me.id]
-            return others[int(now / READY_INTERVAL_S) % len(others)]
+            return others[self._asks % len(others)]
+        if self.exact:  # every full peer keeps UPDATEs: the server may have gone since
+            return self._plan.server(self.view, step, bucket + self._asks)
         return self._plan.server(self.view, step, bucket)
 
     def _tell(self, peers: Iterable[str], message: Message) -> None:
