@@ -55,9 +55,11 @@ StepMessage = Push | Update | Weights
 
 
 class Steps:
-    """One peer's work in `view`. `send` takes messages to others and to itself, `may_push(step)` is false
-    where a
-    promise forbids it, `go(why)` ends the membership."""
+    """One peer's work in `view`.
+
+    `send` takes messages to others and to itself, `may_push(step)` is false where a promise forbids it,
+    `go(why)` ends the membership.
+    """
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class Steps:
         self._learning: Learning | None = None
         self._future: list[tuple[str, StepMessage]] = []
         self._headers: dict[tuple[int, int], tuple[int, float, int]] = {}
+        self._withheld: list[BucketReady | Merged] = []  # what a promise forbids, until it is lifted
         self._ends_before: int | None = None
         self._moved_at = 0.0
         self._asked_at = self._ready_at = -STUCK_S
@@ -102,6 +105,7 @@ class Steps:
         self._ends_before = None
         self._moved_at = now
         self._headers.clear()
+        self._withheld.clear()
         self._exchange.begin_view(view.step)
         if not mine.full and self.applied > view.step - 1:
             self.exact = False  # what this learner applied does not stand, and it had no voice in that
@@ -203,6 +207,9 @@ class Steps:
 
     def advance(self, now: float) -> bool:
         """Do the next thing that is possible; whether there was one."""
+        if self._withheld and self._may_push(self._withheld[0].step):
+            self.take(self._withheld.pop(0))
+            return True
         step = self.applied + 1
         closing = self._plan.is_closing(step)
         held = self._exchange.updates if self.exact else self._exchange.weights
@@ -227,7 +234,10 @@ class Steps:
             )
 
     def _push(self, ready: BucketReady) -> None:
-        if ready.view != self.view.key or not self._may_push(ready.step):
+        if ready.view != self.view.key:
+            return
+        if not self._may_push(ready.step):
+            self._withheld.append(ready)
             return
         push = Push(
             ready.view, ready.step, ready.bucket, ready.samples, ready.loss, ready.digest, ready.payload
@@ -261,7 +271,10 @@ class Steps:
         return samples, sum(push.loss for push in pushes) / max(samples, 1), digest
 
     def _update(self, merged: Merged) -> None:
-        if merged.view != self.view.key or not self._may_push(merged.step):
+        if merged.view != self.view.key:
+            return
+        if not self._may_push(merged.step):
+            self._withheld.append(merged)
             return
         samples, loss, digest = self._headers.pop((merged.step, merged.bucket))
         update = Update(merged.view, merged.step, merged.bucket, samples, loss, digest, merged.payload)

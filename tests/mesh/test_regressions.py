@@ -82,14 +82,44 @@ def test_joiner_that_dies_between_asking_and_being_let_in_holds_nobody_up():
     assert longest_pause_s(simulation, at) < 2.0
 
 
-def test_joiner_waits_for_a_long_step_as_long_as_somebody_answers():
+def test_joiner_waits_for_long_steps_as_long_as_somebody_answers():
+    """The second of two joiners must wait until the view with the first has begun."""
     simulation = mesh_of(full=2)
     for process in simulation.processes:
         process.computer.step_s = 10.0
-    for _ in range(2):
-        simulation.join().participant._patience_s = 8.0
-    pass_time(simulation, 60.0)
+    joiners = [simulation.join() for _ in range(3)]
+    for joiner in joiners:
+        joiner.participant._patience_s = 8.0
+    pass_time(simulation, 100.0)
     simulation.check()
-    for process in simulation.processes:
-        process.computer.step_s = 0.02
+    assert all(joiner.participant.peer for joiner in joiners)
+
+
+def test_what_a_promise_held_back_is_sent_when_the_promise_is_lifted():
+    """A promise after a fault that ends in a planned view, which somebody had accepted before it."""
+    simulation = mesh_of(full=2)
+    steps = simulation.processes[1].participant.peer.steps
+    may_push, steps._may_push = steps._may_push, lambda step: False
+    pass_time(simulation, 1.0)
+    steps._may_push = may_push
     finish(simulation)
+
+
+def test_push_that_was_lost_is_sent_again_from_the_next_view():
+    """A thin member goes on to a planned view as soon as it has pushed; one of its pushes may be lost."""
+    simulation = mesh_of(full=2, thin=1)
+    at, thin = simulation.network.now, simulation.processes[2]
+    steward, send, lost = simulation.processes[0].participant.peer, thin.send, []
+
+    def losing(to: str, message: Message) -> None:
+        boundary = steward._membership._stop or steward.latest.step
+        if isinstance(message, Push) and message.step == boundary - 1 and not lost:
+            lost.append(message)
+        else:
+            send(to, message)
+
+    thin.send = losing
+    simulation.join()
+    finish(simulation)
+    assert lost
+    assert longest_pause_s(simulation, at) < 6.0
