@@ -181,6 +181,7 @@ class Peer:
             case Ping():
                 self._post(self._membership.hears(source, message.view))
                 self.speeds[source] = message.speed
+                self.steps.hears_applied(source, message.applied)
             case Prepare() | Promise() | Reject() | Accept() | Accepted() | Decided():
                 self._post(self._membership.receive(source, message, now))
                 self._notice_decision()
@@ -246,7 +247,6 @@ class Peer:
             if peer not in view.ids:
                 self._host.close(peer)
                 self._liveness.forget(peer)
-                self.steps.forget(peer)
         mine = view.member(self.me.id)
         if mine is None:
             self.ended = "left" if self._leaving_since is not None else "excluded"

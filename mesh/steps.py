@@ -48,7 +48,7 @@ from mesh.view import Member, View
 
 READY_INTERVAL_S = 0.5
 STUCK_S = 2.0  # no progress for so long: ask once more for what is missing
-LOST_S = 15.0  # an exact peer that could not catch up for so long joins again
+LOST_S = 15.0  # an exact peer that could not catch up with the others for so long joins again
 FUTURE_MESSAGES_MOST = 4096
 
 StepMessage = Push | Update | Weights
@@ -90,7 +90,8 @@ class Steps:
         self._headers: dict[tuple[int, int], tuple[int, float, int]] = {}
         self._withheld: list[BucketReady | Merged] = []  # what a promise forbids, until it is lifted
         self._ends_before: int | None = None
-        self._moved_at = 0.0
+        self._moved_at = self._behind_since = 0.0
+        self._others_applied = -1
         self._asked_at = self._ready_at = -STUCK_S
         self._asks, self._asks_step = 0, -1  # how often this peer has asked for the step after that one
 
@@ -103,9 +104,11 @@ class Steps:
         self.view = view
         self.begun = 0
         self._ends_before = None
-        self._moved_at = now
+        self._moved_at = self._behind_since = now
+        self._others_applied = -1
         self._headers.clear()
         self._withheld.clear()
+        self._sponsor.keep(view.learners)
         self._exchange.begin_view(view.step)
         if not mine.full and self.applied > view.step - 1:
             self.exact = False  # what this learner applied does not stand, and it had no voice in that
@@ -116,10 +119,6 @@ class Steps:
             self._shadow(self.applied)
         waiting, self._future = self._future, []
         return waiting
-
-    def forget(self, peer: str) -> None:
-        """A member is gone."""
-        self._sponsor.forget(peer)
 
     def expect_view(self, view: View) -> bool:
         """A planned view is to begin; whether this peer's part in the present one is done."""
@@ -189,6 +188,11 @@ class Steps:
                 self._finals.digests[step] = message.digest
                 if step > self.view.step - 1:
                     self.finalise(step - 1, now)
+
+    def hears_applied(self, source: str, step: int) -> None:
+        """Another member says which step it has applied."""
+        if source in self.view.ids:
+            self._others_applied = max(self._others_applied, step)
 
     def receive_other(self, source: str, message: Want | StateWant | State, now: float) -> None:
         """A question of another member, or a part of the exact state that was asked for."""
@@ -401,7 +405,9 @@ class Steps:
         for too long.
         """
         catching_up = self.exact and self.applied < self.view.step - 1
-        if catching_up and now - self._moved_at > LOST_S:
+        if not catching_up or self._others_applied < self.view.step - 1:
+            self._behind_since = now  # nobody can be behind where nobody is yet
+        elif now - self._behind_since > LOST_S:
             self._go("excluded")
             return
         patience = READY_INTERVAL_S if catching_up else STUCK_S

@@ -83,16 +83,18 @@ def test_joiner_that_dies_between_asking_and_being_let_in_holds_nobody_up():
 
 
 def test_joiner_waits_for_long_steps_as_long_as_somebody_answers():
-    """The second of two joiners must wait until the view with the first has begun."""
+    """The second joiner must wait until the view with the first has begun; and who waits for the others to
+    end a long step is not behind them: joiners gave up after 15 s, and the step was done again for ever.
+    """
     simulation = mesh_of(full=2)
     for process in simulation.processes:
-        process.computer.step_s = 10.0
+        process.computer.step_s = 12.0
     joiners = [simulation.join() for _ in range(3)]
     for joiner in joiners:
         joiner.participant._patience_s = 8.0
     pass_time(simulation, 100.0)
-    simulation.check()
-    assert all(joiner.participant.peer for joiner in joiners)
+    finish(simulation)
+    assert [joiner.participant.ended for joiner in joiners] == ["finished"] * 3
 
 
 def test_what_a_promise_held_back_is_sent_when_the_promise_is_lifted():
@@ -123,3 +125,23 @@ def test_push_that_was_lost_is_sent_again_from_the_next_view():
     finish(simulation)
     assert lost
     assert longest_pause_s(simulation, at) < 6.0
+
+
+def full_member(name: str) -> Member:
+    return Member(name, "127.0.0.1", 1, 2, "simulated", 100.0, full=True, learns=False)
+
+
+def test_who_dies_after_the_prepare_counts_in_its_quorum():
+    """The others have not been told of that death: they may still take in what the dead one decided."""
+    view = View(1, 1, tuple(full_member(name) for name in "abcde"))
+    progress = Progress(4, (), 5, True, True, view.ids)
+    first = Membership("a", view, lambda: progress, lambda step: 1, 100)
+    for peer in ("c", "d"):
+        first.suspect(peer, dead=True)
+    ballot = first.tick(0.0)[0][1].ballot
+    promise = Promise(1, ballot, (0, ""), None, 4, ())
+    first.receive("a", promise, 0.01)
+    first.receive("b", promise, 0.01)
+    first.suspect("e", dead=True)
+    again = first.tick(0.02)
+    assert {to for to, message in again if isinstance(message, Prepare) and "e" in message.dead} == {"a", "b"}
