@@ -23,6 +23,7 @@ from tensor.program import cache_folder
 
 CHUNK_BYTES = 1 << 20
 WAIT_S = 60.0
+_HEXADECIMAL = frozenset("0123456789abcdef")
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -70,7 +71,7 @@ class Manifest:
             )
             manifest = cls(**{**facts, "parts": parts})
             manifest.check()
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ProtocolError(f"the peer's data manifest is not one of this version: {error}") from error
         return manifest
 
@@ -81,6 +82,9 @@ class Manifest:
         for part in self.parts:
             chunks = -(-part.shape[0] // part.rows)
             size_bytes = part.rows * int(np.prod(part.shape[1:])) * np.dtype(part.dtype).itemsize
+            names = all(len(digest) == 64 and set(digest) <= _HEXADECIMAL for digest in part.digests)
+            if not names or np.dtype(part.dtype).kind not in "biuf":
+                raise ValueError(f"{part.name} has chunks that are none, or values of type {part.dtype}")
             if min(part.shape) < 0 or len(part.digests) != chunks or size_bytes > PAYLOAD_BYTES_MOST:
                 raise ValueError(
                     f"{part.name} {part.shape} does not fit {len(part.digests)} chunks of {part.rows} rows"
@@ -103,11 +107,10 @@ class Store:
         self.manifest = manifest
         self.arrays = {part.name: np.empty(part.shape, part.dtype) for part in manifest.parts}
         self._cache = cache
-        self._places = {
-            digest: (part, number * part.rows)
-            for part in manifest.parts
-            for number, digest in enumerate(part.digests)
-        }
+        self._places: dict[str, list[tuple[Part, int]]] = {}  # a chunk may be there more than once
+        for part in manifest.parts:
+            for number, digest in enumerate(part.digests):
+                self._places.setdefault(digest, []).append((part, number * part.rows))
         self._missing = dict.fromkeys(self._places)  # an ordered set
         self._urgent: dict[str, None] = {}
         self._arrived = threading.Condition()
@@ -147,20 +150,21 @@ class Store:
 
     def get(self, digest: str) -> Payload:
         """The bytes of a chunk; empty where it is not here."""
-        place = self._places.get(digest)
-        if place is None or digest in self._missing:
+        places = self._places.get(digest)
+        if places is None or digest in self._missing:
             return b""
-        part, row = place
+        part, row = places[0]
         return self.arrays[part.name][row : row + part.rows].data.cast("B")
 
     def add(self, digest: str, payload: Payload, keep: bool = True) -> bool:
         """Take a chunk that arrived; False where it is not what its name says, and was dropped."""
-        place = self._places.get(digest)
-        if place is None or hashlib.sha256(payload).hexdigest() != digest:
+        places = self._places.get(digest, ())
+        targets = [self.arrays[part.name][row : row + part.rows] for part, row in places]
+        fits = all(target.nbytes == len(payload) for target in targets)
+        if not targets or not fits or hashlib.sha256(payload).hexdigest() != digest:
             return False
-        part, row = place
-        target = self.arrays[part.name][row : row + part.rows]
-        target[...] = np.frombuffer(payload, part.dtype).reshape(target.shape)
+        for target in targets:
+            target[...] = np.frombuffer(payload, target.dtype).reshape(target.shape)
         if keep:
             self._write(digest, payload)
         with self._arrived:

@@ -40,6 +40,7 @@ CHUNK_WINDOW = 4
 CHUNK_PATIENCE_S = 2.0
 RATE_WINDOW_S = 5.0
 WIND_UP_S = 60.0  # for the last evaluation and the last save
+LEAVE_PATIENCE_S = 1.0  # for the same, when the user wants out
 
 
 class Node:
@@ -202,10 +203,9 @@ class Node:
                 self._give(Participant.on_message, source, message)
 
     def _refuse_foreign(self, source: str, error: ProtocolError) -> None:
-        """A joiner hears why it is not understood; from anyone else such a message is reported and
-        dropped.
-        """
-        if self._contact is not None and self._participant is not None and self._participant.peer is None:
+        """A joiner hears why it is not understood: what its contact says ends it. Anyone else is told."""
+        asks = self._participant is not None and self._participant.peer is None
+        if asks and source == self._contact:
             raise error
         self._transport.send(source, Refused(str(error)))
 
@@ -234,8 +234,12 @@ class Node:
         """Let the compute thread finish the last evaluation and the last save."""
         participant = self._participant
         assert participant is not None
-        deadline = _now() + (WIND_UP_S if participant.ended == "finished" else 1.0)
+        patience_s = WIND_UP_S if participant.ended == "finished" else LEAVE_PATIENCE_S
+        deadline = _now() + patience_s
         while not self._compute.idle and _now() < deadline:
+            if self._leaving:  # also asked for now, or before
+                deadline = min(deadline, _now() + LEAVE_PATIENCE_S)
+                self._leaving = False
             time.sleep(0.01)
         for result in self._compute.results():
             participant.on_result(result, _now())

@@ -37,21 +37,13 @@ from mesh.message import (
 )
 from mesh.plan import Plan
 from mesh.steps import Steps
-from mesh.tasks import (
-    Failed,
-    GradientDone,
-    Result,
-    Save,
-)
+from mesh.tasks import Failed, GradientDone, Result, Save
 from mesh.view import Member, View
 
-READY_INTERVAL_S = 0.5
-STUCK_S = 2.0  # no progress for so long: ask once more for what is missing
-LOST_S = 15.0  # a full member that could not catch up for so long joins again
 LEAVE_S = 0.7  # a leaver waits so long for a step boundary
-FUTURE_MESSAGES_MOST = 4096
 SPEED_DRIFT = 1.5  # shares are dealt anew when a measured speed differs so much from the view's
 SPEED_INTERVAL_S = 10.0
+SPEED_MOST = 1e12  # samples/s: more is no measurement
 
 
 class Peer:
@@ -180,7 +172,8 @@ class Peer:
                 self.steps.receive_other(source, message, now)
             case Ping():
                 self._post(self._membership.hears(source, message.view))
-                self.speeds[source] = message.speed
+                if self._member(source) is not None and message.speed <= SPEED_MOST:
+                    self.speeds[source] = message.speed
                 self.steps.hears_applied(source, message.applied)
             case Prepare() | Promise() | Reject() | Accept() | Accepted() | Decided():
                 self._post(self._membership.receive(source, message, now))
@@ -199,7 +192,7 @@ class Peer:
                 self._why[source] = "left"
             case Bye(finished):
                 self._on_bye(source, finished, now)
-            case Evaluated(step, accuracy, loss):
+            case Evaluated(step, accuracy, loss) if self._member(source) is not None:
                 self._host.emit(events.Evaluated(step, accuracy, loss, source))
             case _:
                 pass
@@ -247,6 +240,7 @@ class Peer:
             if peer not in view.ids:
                 self._host.close(peer)
                 self._liveness.forget(peer)
+                self.speeds.pop(peer, None)
         mine = view.member(self.me.id)
         if mine is None:
             self.ended = "left" if self._leaving_since is not None else "excluded"
@@ -279,7 +273,7 @@ class Peer:
 
     def _may_want_in(self, member: Member) -> bool:
         """Whether a wish makes sense: a speed that shares can be cut by, and a member before it is full."""
-        return 0 < member.speed < float("inf") and not (member.full and self._member(member.id) is None)
+        return 0 < member.speed <= SPEED_MOST and not (member.full and self._member(member.id) is None)
 
     def _member(self, peer: str) -> Member | None:
         """A member of the latest view or of the one that this peer still works in."""
@@ -302,8 +296,11 @@ class Peer:
 
     def _on_bye(self, source: str, finished: bool, now: float) -> None:
         self._why[source] = "left"
-        if finished and self.steps.applied == self.plan.steps:
-            self.steps.finalise(self.plan.steps, now)
+        if finished:
+            if self.steps.applied == self.plan.steps:
+                self.steps.finalise(self.plan.steps, now)
+            else:
+                self._host.emit(events.Note("the job was finished before this peer could take part"))
             self._go("finished")
         else:
             self._suspect(source, dead=True)

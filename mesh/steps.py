@@ -14,6 +14,7 @@ they have caught up. Others follow the 8-bit weights. Everything of older views 
 of a view to come waits for it.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -50,6 +51,7 @@ READY_INTERVAL_S = 0.5
 STUCK_S = 2.0  # no progress for so long: ask once more for what is missing
 LOST_S = 15.0  # an exact peer that could not catch up with the others for so long joins again
 FUTURE_MESSAGES_MOST = 4096
+STEPS_AHEAD_MOST = 2  # others may push for the step after the one whose last UPDATE is on its way to here
 
 StepMessage = Push | Update | Weights
 
@@ -175,10 +177,12 @@ class Steps:
             return
         if not 0 <= message.bucket < self._plan.bucket_count(message.step):
             return
+        if message.step > min(self.applied + STEPS_AHEAD_MOST, self._plan.steps + 1):
+            return
         if not isinstance(message, Push):
             self._finals.note(message)
         match message:
-            case Push(step=step) if step > self.applied:
+            case Push(step=step) if step > self.applied and self._is_share(source, message):
                 self._exchange.add_push(source, message)
                 self._merge(step, message.bucket)
             case Update():
@@ -188,6 +192,11 @@ class Steps:
                 self._finals.digests[step] = message.digest
                 if step > self.view.step - 1:
                     self.finalise(step - 1, now)
+
+    def _is_share(self, source: str, push: Push) -> bool:
+        """Whether a push counts the samples that the schedule gives its sender, with a loss that is one."""
+        share = self._plan.share(self.view, source) if not self._plan.is_closing(push.step) else 0
+        return push.samples == share and math.isfinite(push.loss)
 
     def hears_applied(self, source: str, step: int) -> None:
         """Another member says which step it has applied."""

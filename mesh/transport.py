@@ -13,6 +13,7 @@ is silent for a few seconds, is reported at once.
 
 import contextlib
 import errno
+import ipaddress
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from mesh.view import Member
 LINGER_MS = 500
 HEARTBEAT_MS = 500
 HEARTBEAT_TIMEOUT_MS = 2500  # a machine that answers none for so long sleeps, or is out of reach
+MESSAGES_WAITING_MOST = 4096  # for a peer that is away; what is more is dropped, and asked for again
 COPY_BELOW_BYTES = 64 << 10  # ZeroMQ copies smaller frames faster than it shares them
 
 
@@ -64,6 +66,7 @@ class Transport:
     def _router(self) -> zmq.Socket[bytes]:
         router = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        router.setsockopt(zmq.ROUTER_HANDOVER, 1)  # who dials again before its old connection is noticed dead
         self._tune(router)
         self._poller.register(router, zmq.POLLIN)
         return router
@@ -74,9 +77,7 @@ class Transport:
         each.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         each.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
         each.setsockopt(zmq.IPV6, 1)
-        each.setsockopt(
-            zmq.SNDHWM, 0
-        )  # the protocol bounds what is under way: two steps, a window of parts and chunks
+        each.setsockopt(zmq.SNDHWM, MESSAGES_WAITING_MOST)
         each.setsockopt(zmq.RCVHWM, 0)
 
     def _bind(self, router: zmq.Socket[bytes], host: str, port: int) -> int:
@@ -101,7 +102,7 @@ class Transport:
 
     def connect(self, member: Member) -> None:
         """Dial a member, unless that has been done."""
-        if member.id in self._wires or member.id == self._me or not member.port:
+        if member.id in self._wires or member.id == self._me or not _is_address(member):
             return
         control = self._dealer(member.host, member.port, self._me)
         bulk = self._dealer(member.host, member.bulk_port, self._me)
@@ -213,7 +214,7 @@ class Transport:
 
     def probe(self, member: Member) -> None:
         """Dial a member's port once, on the side: `probed` tells how it went."""
-        if any(peer == member.id for _, peer, _ in self._probes.values()):
+        if any(peer == member.id for _, peer, _ in self._probes.values()) or not _is_address(member):
             return
         family = socket.AF_INET6 if ":" in member.host else socket.AF_INET
         attempt = socket.socket(family, socket.SOCK_STREAM)
@@ -246,6 +247,15 @@ class Transport:
 
 
 _REFUSED = errno.ECONNREFUSED
+
+
+def _is_address(member: Member) -> bool:
+    """Whether the member's host and ports can be dialled; others wrote them."""
+    try:
+        ipaddress.ip_address(member.host)
+    except ValueError:
+        return False
+    return 0 < member.port < 1 << 16 and 0 < member.bulk_port < 1 << 16
 
 
 def _bracketed(host: str) -> str:

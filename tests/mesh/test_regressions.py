@@ -1,18 +1,24 @@
 """Defects that were found once, each with the schedule or the input that showed it."""
 
+import time
 from collections.abc import Callable
-
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
+import zmq
 
-from mesh import events
 from mesh.datasets import Manifest, Store
+from mesh.errors import ProtocolError
+from mesh.learning import Learning
 from mesh.loopback import Process
 from mesh.membership import Membership, Progress
-from mesh.message import Message, Ping, Prepare, Promise, Push, Ready, Update
+from mesh.message import Bye, Message, Ping, Prepare, Promise, Push, Ready, State, Update, Weights, encode
+from mesh.tasks import Task
+from mesh.transport import Transport
 from mesh.view import Member, View
+from nn.data import Dataset
 from tests.mesh.simulation import PLAN, Simulation, finish
 
 
@@ -53,7 +59,7 @@ def after_first(process: Process, kind: type[Message], act: Callable[[], None]) 
 def longest_pause_s(simulation: Simulation, since: float) -> float:
     """The longest time from one final step to the next after `since`."""
     moments = [since, *sorted(moment for moment in simulation.final_at.values() if moment > since)]
-    return max(later - earlier for earlier, later in zip(moments, moments[1:], strict=False))
+    return max(later - earlier for earlier, later in pairwise(moments))
 
 
 def test_peers_frozen_by_a_proposer_that_is_steward_no_more_free_themselves():
@@ -61,8 +67,11 @@ def test_peers_frozen_by_a_proposer_that_is_steward_no_more_free_themselves():
     simulation = mesh_of(full=3)
     first, second, _ = simulation.processes
     ping = Ping(first.participant.peer.latest.key, 0, 0, 100.0)
-    heard = lambda: simulation.network.after(0.0, lambda: second.on_message(first.id, ping))  # noqa: E731
-    after_first(second, Prepare, heard)
+
+    def hear() -> None:
+        simulation.network.after(0.0, lambda: second.on_message(first.id, ping))
+
+    after_first(second, Prepare, hear)
     at = simulation.network.now
     second.on_broken(first.id)
     finish(simulation)
@@ -145,3 +154,130 @@ def test_who_dies_after_the_prepare_counts_in_its_quorum():
     first.suspect("e", dead=True)
     again = first.tick(0.02)
     assert {to for to, message in again if isinstance(message, Prepare) and "e" in message.dead} == {"a", "b"}
+
+
+@pytest.fixture
+def pair():
+    """Two members at work, and what the first makes of a message of the second."""
+    simulation = mesh_of(full=2)
+    first, second = simulation.processes
+
+    def say(message: Message) -> None:
+        first.on_message(second.id, message)
+        pass_time(simulation, 0.5)
+        assert first.failure is None
+
+    return simulation, second.participant.peer, say
+
+
+@pytest.mark.parametrize("step", [10**18, 62, -5])
+def test_step_messages_of_no_step_in_progress_change_nothing(pair, step):
+    simulation, peer, say = pair
+    for bucket in (0, -1, 10**18):
+        say(Update(peer.view.key, step, bucket, 24, 1.0, 0, b""))
+        say(Weights(peer.view.key, step, bucket, 24, 1.0, 0, b""))
+        say(Push(peer.view.key, step, bucket, 24, 1.0, 0, b""))
+    finish(simulation)
+
+
+@pytest.mark.parametrize(("samples", "loss"), [(0, 1.0), (-24, 1.0), (10**9, 1.0), (None, float("nan"))])
+def test_push_that_counts_other_samples_than_its_share_is_not_merged(pair, samples, loss):
+    simulation, peer, say = pair
+    share = peer.plan.share(peer.view, peer.me.id) if samples is None else samples
+    for bucket in range(3):
+        say(Push(peer.view.key, peer.steps.applied + 1, bucket, share, loss, 0, b""))
+    finish(simulation)
+
+
+@pytest.mark.parametrize("speed", [1e300, float("inf"), float("nan"), -1.0, 0.0])
+def test_absurd_speeds_deal_no_shares(pair, speed):
+    simulation, peer, say = pair
+    say(Ready(replace(peer.me, speed=speed)))
+    say(Ping(peer.view.key, peer.steps.applied, 0, speed))
+    simulation.processes[0].computer.step_s = simulation.processes[1].computer.step_s = 0.3
+    pass_time(simulation, 11.0)  # the steward has looked at the speeds
+    finish(simulation)
+
+
+def test_parts_of_a_state_that_cannot_be_are_dropped():
+    host = Recorder()
+    learning = Learning("me", PLAN, host, 0.0)
+    learning.tick(View(1, 1, (full_member("a"),)), 5, 0.0)
+    for part, parts in ((-1, 3), (3, 3), (0, -1), (7, 0)):
+        learning.add_state("a", State(5, part, parts, b""), 0.1)
+    learning.add_state("a", State(5, 0, 10**18, b""), 0.1)
+    for part in range(3):
+        learning.add_state("a", State(5, part, 3, bytes([part])), 0.2)
+    assert [task.parts for task in host.tasks] == [(b"\0", b"\1", b"\2")]
+
+
+class Recorder:
+    """Keeps what a peer wants done."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+
+    def send(self, to: str, message: Message) -> None:
+        pass
+
+    def submit(self, task: Task) -> None:
+        self.tasks.append(task)
+
+
+def test_a_chunk_that_is_there_twice_fills_both_places(tmp_path):
+    """A test set that is the training set, for instance."""
+    images = np.arange(2 * 4, dtype=np.uint8).reshape(2, 2, 2, 1)
+    labels = np.array([0, 1], np.int32)
+    data = Dataset("twice", images, labels, images, labels, 2, 1.0, "here", "none")
+    giver = Store.of(data)
+    taker = Store(Manifest.from_dict(giver.manifest.to_dict()), tmp_path)
+    for array in taker.arrays.values():
+        array[...] = 99
+    for digest in taker.wanted:
+        assert taker.add(digest, giver.get(digest))
+    assert taker.complete
+    for name in taker.arrays:
+        np.testing.assert_array_equal(taker.arrays[name], giver.arrays[name])
+
+
+@pytest.mark.parametrize("change", [{"rows": 0}, {"digests": ["../secret"]}, {"dtype": "O"}, {"shape": []}])
+def test_manifests_that_cannot_be_are_refused(change):
+    images, labels = np.zeros((2, 2, 2, 1), np.uint8), np.zeros(2, np.int32)
+    facts = Store.of(Dataset("d", images, labels, images, labels, 2, 1.0, "", "")).manifest.to_dict()
+    facts["parts"] = [{**facts["parts"][0], **change}, *facts["parts"][1:]]
+    with pytest.raises(ProtocolError):
+        Manifest.from_dict(facts)
+
+
+def test_members_that_cannot_be_dialled_are_left_alone():
+    transport = Transport("127.0.0.1", 0, "me")
+    try:
+        for host, port in (("no address", 1), ("127.0.0.1", 0), ("127.0.0.1", -1), ("127.0.0.1", 1 << 20)):
+            member = replace(full_member("x"), host=host, port=port)
+            transport.connect(member)
+            transport.probe(member)
+        assert list(transport.probed()) == []
+    finally:
+        transport.close()
+
+
+def test_peer_that_dials_again_is_heard_before_its_old_connection_is_noticed_dead():
+    transport = Transport("127.0.0.1", 0, "me")
+    context, dealers = zmq.Context(), []
+    try:
+        for number in range(2):
+            dealer = context.socket(zmq.DEALER)
+            dealer.setsockopt(zmq.IDENTITY, b"peer")
+            dealer.connect(f"tcp://127.0.0.1:{transport.port}")
+            dealers.append(dealer)
+            dealer.send_multipart(encode(Bye(bool(number))))
+            heard: list[object] = []
+            deadline = time.monotonic() + 2.0
+            while not heard and time.monotonic() < deadline:
+                heard += transport.poll(0.05)
+            assert heard == [("peer", Bye(bool(number)))]
+    finally:
+        for dealer in dealers:
+            dealer.close(0)
+        context.term()
+        transport.close()
