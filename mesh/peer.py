@@ -9,7 +9,7 @@ peer goes.
 from dataclasses import replace
 
 from mesh import events
-from mesh.errors import JobFailedError
+from mesh.errors import JobFailedError, RefusedError
 from mesh.finals import Finals
 from mesh.host import Host
 from mesh.liveness import PING_INTERVAL_S, Liveness
@@ -27,6 +27,7 @@ from mesh.message import (
     Promise,
     Push,
     Ready,
+    Refused,
     Reject,
     State,
     StateWant,
@@ -172,7 +173,7 @@ class Peer:
                 self.steps.receive_other(source, message, now)
             case Ping():
                 self._post(self._membership.hears(source, message.view))
-                if self._member(source) is not None and message.speed <= SPEED_MOST:
+                if self._member(source) is not None and 0 < message.speed <= SPEED_MOST:
                     self.speeds[source] = message.speed
                 self.steps.hears_applied(source, message.applied)
             case Prepare() | Promise() | Reject() | Accept() | Accepted() | Decided():
@@ -192,6 +193,9 @@ class Peer:
                 self._why[source] = "left"
             case Bye(finished):
                 self._on_bye(source, finished, now)
+            case Refused(reason) if self._member(source) is not None:
+                self._tell(self._others(), Bye(False))
+                raise RefusedError(reason)
             case Evaluated(step, accuracy, loss) if self._member(source) is not None:
                 self._host.emit(events.Evaluated(step, accuracy, loss, source))
             case _:

@@ -25,7 +25,7 @@ from mesh.finals import Finals
 from mesh.host import Host
 from mesh.learning import Learning
 from mesh.membership import TAKEOVER_ROUND
-from mesh.message import Evaluated, Message, Push, Ready, State, StateWant, Update, Want, Weights
+from mesh.message import Evaluated, Message, Push, Ready, Refused, State, StateWant, Update, Want, Weights
 from mesh.plan import Plan
 from mesh.sponsor import Sponsor
 from mesh.tasks import (
@@ -44,6 +44,7 @@ from mesh.tasks import (
     Shadow,
     ShadowReady,
     SnapshotReady,
+    Spoiled,
 )
 from mesh.view import Member, View
 
@@ -367,6 +368,8 @@ class Steps:
                 self._push(result)
             case Merged():
                 self._update(result)
+            case Spoiled(Merge(view=view)) if view == self.view.key:
+                self._refuse_push(result)
             case Applied(step, digest):
                 self._finals.digests[step] = digest
             case ShadowReady(view=view) if view == self.view.key:
@@ -379,6 +382,14 @@ class Steps:
                 self._host.emit(events.Saved(step, path))
             case _:
                 pass
+
+    def _refuse_push(self, spoiled: Spoiled) -> None:
+        """Merge without it is impossible: its sender is told to go, and the others redo the step."""
+        task = spoiled.task
+        sender = self.view.ids[spoiled.number]
+        where = f"bucket {task.bucket} of step {task.step}"
+        self._host.emit(events.Note(f"what {sender} sent for {where} was refused: {spoiled.reason}"))
+        self._send(sender, Refused(f"{self.me.id} refused {where}: {spoiled.reason}"))
 
     def _send_weights(self, ready: ShadowReady) -> None:
         samples, loss = self._finals.facts(ready.step)
