@@ -5,7 +5,7 @@
 // -D TILE_VECTORS: 2 (6 × 16, the default) or 3 (4 × 24, for right operands just under a multiple of 24 wide).
 //
 // No float16 anywhere: it aborts PoCL 3 on hosts with AVX-512. No fma(): PoCL 3 calls a function for it, while a*b+c
-// becomes one instruction. No vload8: another call.
+// becomes one instruction.
 
 #ifndef TILE_VECTORS
 #define TILE_VECTORS 2
@@ -22,13 +22,7 @@
 #define EACH_VECTOR(DO, i) DO(i, 0) DO(i, 1) DO(i, 2)
 #endif
 
-// A vector anywhere in memory, aligned to its elements only.
-typedef float8 float8_anywhere __attribute__((aligned(4)));
-typedef float4 float4_anywhere __attribute__((aligned(4)));
-#define LOAD4(p) (*(const __global float4_anywhere *)(p))
-#define STORE4(p, value) (*(__global float4_anywhere *)(p) = (value))
-#define LOAD8(p) (*(const __global float8_anywhere *)(p))
-#define STORE8(p, value) (*(__global float8_anywhere *)(p) = (value))
+#include "vectors.h"
 
 #define TILE_ZERO_ONE(i, v) float8 tile##i##v = (float8)(0.0f);
 #define TILE_ZERO_ROW(i) EACH_VECTOR(TILE_ZERO_ONE, i)

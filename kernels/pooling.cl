@@ -5,6 +5,7 @@
 // Backward. GPU: one item per input element gathers from the windows that cover it, global (any,).
 //           CPU: one item per image and block of 32 channels walks over its windows in order, global (blocks, n).
 #include "common.h"
+#include "vectors.h"
 
 #define GEOMETRY                                                                                              \
   const int n, const int h, const int w, const int c, const int oh, const int ow, const int kh, const int kw, \
@@ -19,8 +20,8 @@
 #define AREA(i, j) \
   (float)((min((i) * sh + kh, h + 2 * ph) - (i) * sh) * (min((j) * sw + kw, w + 2 * pw) - (j) * sw))
 
-// NaN wins, as in NumPy.
-#define LARGER(p, q) ((q) > (p) || (q) != (q) ? (q) : (p))
+// NaN wins, as in NumPy; for numbers and for vectors.
+#define LARGER(p, q) (((q) > (p)) | ((q) != (q)) ? (q) : (p))
 
 #define BLOCK 32
 
@@ -37,18 +38,36 @@
   __global float *to = y + pixel * c;                               \
   WINDOW(i, j)
 
+// DO for as many channels from k on as come in whole vectors of `lanes`: PoCL 3 does not vectorise these loops itself.
+#define CHANNELS_BY(lanes, count, DO) \
+  for (; k + lanes <= count; k += lanes) DO(FLOAT##lanes, LOAD##lanes, STORE##lanes)
+#define FLOAT8 float8
+#define FLOAT4 float4
+#define FLOAT1 float
+#define LOAD1(p) (*(p))
+#define STORE1(p, value) (*(p) = (value))
+
+#define MAX_OF_WINDOW(FLOAT, LOAD, STORE)                                  \
+  {                                                                        \
+    FLOAT largest = LOAD(image + ((long)top * w + left) * c + k);          \
+    for (int row = top; row < bottom; ++row)                               \
+      for (int column = left; column < right; ++column) {                  \
+        const FLOAT value = LOAD(image + ((long)row * w + column) * c + k); \
+        largest = LARGER(largest, value);                                  \
+      }                                                                    \
+    STORE(to + k, largest);                                                \
+  }
+
 ONE_ITEM_A_GROUP
 __kernel void max_forward(GEOMETRY, const int each, __global const float *restrict x, const long x_offset,
                           __global float *restrict y) {
   x += x_offset;
   FOR_EACH_PIXEL {
     PIXEL_WINDOW;
-    for (int k = 0; k < c; ++k) to[k] = image[((long)top * w + left) * c + k];
-    for (int row = top; row < bottom; ++row)
-      for (int column = left; column < right; ++column) {
-        __global const float *from = image + ((long)row * w + column) * c;
-        for (int k = 0; k < c; ++k) to[k] = LARGER(to[k], from[k]);
-      }
+    int k = 0;
+    CHANNELS_BY(8, c, MAX_OF_WINDOW)
+    CHANNELS_BY(4, c, MAX_OF_WINDOW)
+    CHANNELS_BY(1, c, MAX_OF_WINDOW)
   }
 }
 
@@ -77,6 +96,20 @@ __kernel void average_forward(GEOMETRY, const int each, __global const float *re
   for (long pixel = 0; pixel < (long)h * w; ++pixel)                                    \
     for (int k = 0; k < width; ++k) dx[input + pixel * c + k] = 0
 
+// What is left over of dy goes to the first maximum of the window, which leaves nothing.
+#define MAX_TO_WINDOW(FLOAT, LOAD, STORE)                                                   \
+  {                                                                                         \
+    const FLOAT largest = LOAD(y + y_offset + at + k);                                      \
+    FLOAT left_over = LOAD(dy + dy_offset + at + k);                                        \
+    for (int row = top; row < bottom; ++row)                                                \
+      for (int column = left; column < right; ++column) {                                   \
+        const long from = input + ((long)row * w + column) * c + k;                         \
+        const FLOAT value = LOAD(x + x_offset + from);                                      \
+        STORE(dx + from, LOAD(dx + from) + (value == largest ? left_over : (FLOAT)0));      \
+        left_over = value == largest ? (FLOAT)0 : left_over;                                \
+      }                                                                                     \
+  }
+
 ONE_ITEM_A_GROUP
 __kernel void max_backward(GEOMETRY, __global const float *restrict x, const long x_offset,
                            __global const float *restrict y, const long y_offset,
@@ -86,17 +119,10 @@ __kernel void max_backward(GEOMETRY, __global const float *restrict x, const lon
     for (int j = 0; j < ow; ++j) {
       WINDOW(i, j);
       const long at = output + ((long)i * ow + j) * c;
-      float left_over[BLOCK];  // what the first maximum of each channel will take
-      for (int k = 0; k < width; ++k) left_over[k] = dy[dy_offset + at + k];
-      for (int row = top; row < bottom; ++row)
-        for (int column = left; column < right; ++column) {
-          const long from = input + ((long)row * w + column) * c;
-          for (int k = 0; k < width; ++k) {
-            const int hit = x[x_offset + from + k] == y[y_offset + at + k];
-            dx[from + k] += hit ? left_over[k] : 0;
-            left_over[k] = hit ? 0 : left_over[k];
-          }
-        }
+      int k = 0;
+      CHANNELS_BY(8, width, MAX_TO_WINDOW)
+      CHANNELS_BY(4, width, MAX_TO_WINDOW)
+      CHANNELS_BY(1, width, MAX_TO_WINDOW)
     }
 }
 

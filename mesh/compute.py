@@ -6,6 +6,8 @@ import queue
 import threading
 from collections.abc import Callable
 
+import numpy as np
+
 import tensor
 from mesh.tasks import Failed, Gradient, Prepared, Result, Task
 from mesh.worker import Worker
@@ -83,6 +85,7 @@ class Compute:
         self._wake()
 
     def _run(self) -> None:
+        np.seterr(over="ignore", invalid="ignore")  # this thread's: what is not finite is found and said
         while (work := self._tasks.get()) is not None:
             try:
                 if not self._closing:

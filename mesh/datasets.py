@@ -7,6 +7,7 @@ folder, so that it travels once.
 """
 
 import hashlib
+import math
 import os
 import tempfile
 import threading
@@ -80,12 +81,18 @@ class Manifest:
         if tuple(part.name for part in self.parts) != PARTS:
             raise ValueError(f"its parts are {[part.name for part in self.parts]}")
         for part in self.parts:
-            chunks = -(-part.shape[0] // part.rows)
-            size_bytes = part.rows * int(np.prod(part.shape[1:])) * np.dtype(part.dtype).itemsize
-            names = all(len(digest) == 64 and set(digest) <= _HEXADECIMAL for digest in part.digests)
-            if not names or np.dtype(part.dtype).kind not in "biuf":
-                raise ValueError(f"{part.name} has chunks that are none, or values of type {part.dtype}")
-            if min(part.shape) < 0 or len(part.digests) != chunks or size_bytes > PAYLOAD_BYTES_MOST:
+            chunks = -(-part.shape[0] // max(part.rows, 1)) if part.shape else 0
+            size_bytes = part.rows * math.prod(part.shape[1:]) * np.dtype(part.dtype).itemsize
+            if not all(len(digest) == 64 and set(digest) <= _HEXADECIMAL for digest in part.digests):
+                raise ValueError(f"{part.name} has chunks that are not named by their SHA-256")
+            if np.dtype(part.dtype).kind not in "iu":
+                raise ValueError(f"{part.name} has values of type {part.dtype}")
+            if (
+                min(part.shape, default=-1) < 0
+                or part.rows < 1
+                or len(part.digests) != chunks
+                or size_bytes > PAYLOAD_BYTES_MOST
+            ):
                 raise ValueError(
                     f"{part.name} {part.shape} does not fit {len(part.digests)} chunks of {part.rows} rows"
                 )
@@ -107,7 +114,7 @@ class Store:
         self.manifest = manifest
         self.arrays = {part.name: np.empty(part.shape, part.dtype) for part in manifest.parts}
         self._cache = cache
-        self._places: dict[str, list[tuple[Part, int]]] = {}  # a chunk may be there more than once
+        self._places: dict[str, list[tuple[Part, int]]] = {}  # equal chunks have one name, and many places
         for part in manifest.parts:
             for number, digest in enumerate(part.digests):
                 self._places.setdefault(digest, []).append((part, number * part.rows))
@@ -151,20 +158,21 @@ class Store:
     def get(self, digest: str) -> Payload:
         """The bytes of a chunk; empty where it is not here."""
         places = self._places.get(digest)
-        if places is None or digest in self._missing:
+        if not places or digest in self._missing:
             return b""
         part, row = places[0]
         return self.arrays[part.name][row : row + part.rows].data.cast("B")
 
     def add(self, digest: str, payload: Payload, keep: bool = True) -> bool:
         """Take a chunk that arrived; False where it is not what its name says, and was dropped."""
-        places = self._places.get(digest, ())
-        targets = [self.arrays[part.name][row : row + part.rows] for part, row in places]
-        fits = all(target.nbytes == len(payload) for target in targets)
-        if not targets or not fits or hashlib.sha256(payload).hexdigest() != digest:
+        places = self._places.get(digest)
+        if not places or hashlib.sha256(payload).hexdigest() != digest:
             return False
-        for target in targets:
-            target[...] = np.frombuffer(payload, target.dtype).reshape(target.shape)
+        targets = [(part, self.arrays[part.name][row : row + part.rows]) for part, row in places]
+        if any(target.nbytes != len(payload) for _, target in targets):
+            return False  # the manifest names a chunk that does not fit
+        for part, target in targets:
+            target[...] = np.frombuffer(payload, part.dtype).reshape(target.shape)
         if keep:
             self._write(digest, payload)
         with self._arrived:

@@ -41,6 +41,7 @@ class Exchange:
         for own in (self.own_pushes, self.own_weights):
             for part in [part for part in own if part[0] < step]:
                 del own[part]
+        self._merging = {part for part in self._merging if part[0] >= step}
 
     def add_push(self, source: str, push: Push) -> None:
         """A push for a bucket that this peer serves."""

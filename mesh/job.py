@@ -64,7 +64,7 @@ class Job:
         try:
             uses = tuple((str(name), str(digest)) for name, digest in facts.get("uses", ()))
             return cls(**{**facts, "uses": uses})
-        except (TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"the peer's job is not one of this version: {error}") from error
 
 

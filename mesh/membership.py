@@ -19,11 +19,13 @@ had that message: it gives way to the decision of the living, and work is marked
 view, so that none of the void one is ever counted.
 
 *Freezing.* A promise also binds what its sender does in view v. For a change after a fault (`stop` 0) it
-takes no part in v any more, and says what it has applied and what it holds of the next step. For a planned
-change (joiners, leavers) it pushes nothing for step `stop` or later, and goes on until then: no work is
-lost. Since an UPDATE needs a push of every member, a step from `stop` on cannot be made in v, and so
-everybody will stand at `stop` − 1 when the new view begins. Once a value with step s is accepted, its
-acceptor never pushes for s or later in v, whatever it promises afterwards.
+takes no part in v any more, and says what it has applied and what it holds of the next step; nothing lifts
+that but the next view, since a value may be chosen from what it said even when it has promised a higher
+ballot. For a planned change (joiners, leavers) it pushes nothing for step `stop` or later, and goes on
+until then: no work is lost. Since an UPDATE needs a push of every member, a step from `stop` on cannot be
+made in v, and so everybody will stand at `stop` − 1 when the new view begins. A later planned proposal may
+move `stop`, as long as no value was accepted: once a value with step s is, its acceptor never pushes for s
+or later in v, whatever it promises.
 
 *Where the new view begins.* A step that anybody among the promising has applied stands (an applied step
 needs pushes of all, so nobody is more than one behind). The step after it stands too if the promising
@@ -44,10 +46,13 @@ from dataclasses import dataclass, field, replace
 from mesh.message import Accept, Accepted, Ballot, Decided, Message, Prepare, Promise, Reject
 from mesh.view import Member, View, ViewKey
 
+GRACE_S = 3.0  # how long a proposer with a quorum waits for the other members that it does not suspect
 RETRY_S = 0.5
 STALLED_S = 2.0  # how long a promise may bind its sender before it sees to a decision itself
 TAKEOVER_S = 0.6  # a thin member waits so long, after the last full one died, for word of a view it missed
 TAKEOVER_ROUND = 1 << 30
+
+FROZEN = -1  # in a Reject: its sender has promised to take no part in this view any more
 
 Outgoing = list[tuple[str, Message]]
 
@@ -74,6 +79,7 @@ class Progress:
 class _Proposal:
     ballot: Ballot
     stop: int
+    started: float
     dead: frozenset[str]  # as its Prepare names them: those that have promised hear no more of these
     promises: dict[str, Promise] = field(default_factory=dict)
     value: View | None = None
@@ -140,6 +146,11 @@ class Membership:
         """Whether every full member is proved dead."""
         return set(self.view.servers) <= self.dead
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether this peer has promised to take no part in the present view any more."""
+        return self._stop == 0
+
     def may_push(self, step: int) -> bool:
         """Whether no promise of this peer forbids it to push for `step` in the present view."""
         return self._stop is None or step < self._stop
@@ -202,7 +213,7 @@ class Membership:
             (fault and proposal.stop) or self.dead & {*self.view.servers} > proposal.dead
         )
         if proposal and not outdated and now < self._retry_at:
-            return self._choose()
+            return self._choose(now)
         if fault or (proposal and not proposal.stop) or (stalled and self._stop == 0):
             return self._propose(now, hard=True)
         if proposal or stalled or (self._wished() != self.view.members and self._all_settled()):
@@ -230,9 +241,11 @@ class Membership:
 
     def _propose(self, now: float, hard: bool) -> Outgoing:
         progress = self._progress()
-        stop = 0 if hard else max(progress.applied + 1, progress.begun) + 1
+        stop = 0 if hard or self.is_frozen else max(progress.applied + 1, progress.begun) + 1
         ballot = (max(self._promised[0], self._proposal.ballot[0] if self._proposal else 0) + 1, self.me)
-        self._proposal = _Proposal(ballot, stop, frozenset(self.dead & {*self.view.servers}))
+        before = self._proposal
+        started = before.started if before and hard and not before.stop else now  # grace outlasts a retry
+        self._proposal = _Proposal(ballot, stop, started, frozenset(self.dead & {*self.view.servers}))
         position = self.view.servers.index(self.me)
         self._retry_at = now + RETRY_S * (1 + 0.3 * position)
         prepare = Prepare(self.view.number, ballot, stop, tuple(sorted(self.dead)))
@@ -278,7 +291,7 @@ class Membership:
             case Prepare():
                 return self._on_prepare(source, message)
             case Promise():
-                return self._on_promise(source, message)
+                return self._on_promise(source, message, now)
             case Accept():
                 return self._on_accept(source, message)
             case Accepted():
@@ -289,6 +302,8 @@ class Membership:
 
     def _on_prepare(self, source: str, message: Prepare) -> Outgoing:
         progress = self._progress()
+        if message.stop and self.is_frozen:
+            return [(source, Reject(self.view.number, self._promised, FROZEN))]
         too_late = message.stop > 0 and (message.stop <= progress.begun or not progress.settled)
         if message.ballot < self._promised or too_late:
             return [(source, Reject(self.view.number, self._promised, progress.begun))]
@@ -306,20 +321,21 @@ class Membership:
         )
         return [(source, promise)]
 
-    def _on_promise(self, source: str, message: Promise) -> Outgoing:
+    def _on_promise(self, source: str, message: Promise, now: float) -> Outgoing:
         if self._proposal and message.ballot == self._proposal.ballot:
             self._proposal.promises[source] = message
-            return self._choose()
+            return self._choose(now)
         return []
 
-    def _choose(self) -> Outgoing:
-        """Once a quorum has promised, and all others that nobody suspects, propose a value."""
+    def _choose(self, now: float) -> Outgoing:
+        """Once enough have promised, propose a value."""
         proposal = self._proposal
         if proposal is None or proposal.value is not None:
             return []
         promised = set(proposal.promises)
         wanted = set(self.view.servers) - (set() if proposal.stop else self.suspects)
-        if not self._is_quorum(promised, proposal.dead) or not wanted <= promised:
+        waited = proposal.stop == 0 and now - proposal.started >= GRACE_S
+        if not self._is_quorum(promised, proposal.dead) or not (wanted <= promised or waited):
             return []
         accepted = [promise for promise in proposal.promises.values() if promise.accepted is not None]
         if accepted:
@@ -383,8 +399,8 @@ class Membership:
             return []
         if message.ballot > proposal.ballot:
             self._promised = max(self._promised, message.ballot)
-        elif 0 < proposal.stop <= message.step and self.steward == self.me:
-            return self._propose(now, hard=False)
+        elif proposal.stop and self.steward == self.me and not 0 <= message.step < proposal.stop:
+            return self._propose(now, hard=message.step == FROZEN)
         return []
 
     def _decide(self, view: View) -> Outgoing:

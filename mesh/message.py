@@ -46,6 +46,11 @@ class Welcome:
 
 
 @dataclass(frozen=True)
+class NotYet:
+    """A peer that is still getting ready itself: ask again."""
+
+
+@dataclass(frozen=True)
 class Refused:
     """A peer says no, in a sentence for the other's user."""
 
@@ -121,8 +126,9 @@ class Promise:
 
 @dataclass(frozen=True)
 class Reject:
-    """Not promised or not accepted: the sender has promised `ballot`, or is past the step, working on
-    `step`.
+    """Not promised or not accepted: the sender has promised `ballot`, or is past the step, working on `step`.
+
+    A `step` of −1: it is frozen, and only a change after a fault can follow.
     """
 
     view: int
@@ -271,7 +277,7 @@ class Status:
 
 
 Message = (
-    Hello | Welcome | Refused | Ready | Leave | Bye
+    Hello | Welcome | NotYet | Refused | Ready | Leave | Bye
     | Ping | Suspect | Prepare | Promise | Reject | Accept | Accepted | Decided
     | Push | Update | Weights | Want | Evaluated
     | StateWant | State | ChunkWant | Chunk

@@ -23,7 +23,7 @@ from mesh.defaults import DEFAULT_PORT
 from mesh.errors import JobFailedError, ProtocolError, RefusedError, UnreachableError, UsageError
 from mesh.events import Event
 from mesh.job import Job
-from mesh.message import Chunk, ChunkWant, Hello, Message, Refused, Status, StatusWant, Welcome
+from mesh.message import Chunk, ChunkWant, Hello, Message, NotYet, Refused, Status, StatusWant, Welcome
 from mesh.participant import SOFTWARE, Participant
 from mesh.plan import Plan
 from mesh.snapshot import MemberFacts, Snapshot
@@ -157,6 +157,9 @@ class Node:
     def _loop(self, on_tick: Callable[[], None]) -> None:
         addresses = (f"{self.host}:{self.port}",)
         self.emit(events.Listening(addresses, self.port, self._device_name, self._me))
+        if self._device is None and tensor.device().backend == "numpy":
+            for note in tensor.device_notes():  # nobody asked for NumPy: say why it is
+                self.emit(events.Note(note))
         if self._contact is not None:
             me = Member(
                 self._me,
@@ -237,8 +240,8 @@ class Node:
         """Let the compute thread finish the last evaluation and the last save."""
         participant = self._participant
         assert participant is not None
-        patience_s = WIND_UP_S if participant.ended == "finished" else LEAVE_PATIENCE_S
-        deadline = _now() + patience_s
+        finished = participant.ended == "finished" and participant.peer is not None
+        deadline = _now() + (WIND_UP_S if finished else LEAVE_PATIENCE_S)
         while not self._compute.idle and _now() < deadline:
             if self._leaving:  # also asked for now, or before
                 deadline = min(deadline, _now() + LEAVE_PATIENCE_S)
@@ -275,7 +278,7 @@ class Node:
                 Refused(f"this mesh speaks {SOFTWARE}, yours {hello.version}: install the same version"),
             )
         elif peer is None or job is None or store is None or peer.ended:
-            return  # not a member itself, at present: the other asks again
+            self._transport.send(source, NotYet())
         elif len(peer.latest.members) >= job.batch:
             self._transport.send(
                 source,
@@ -454,7 +457,8 @@ def status(host: str, port: int = DEFAULT_PORT, timeout_s: float = 3.0) -> dict[
 
 
 def _now() -> float:
-    return time.monotonic()
+    """Seconds that also pass while the machine sleeps, where the system can tell."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _resolve(host: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from mesh import events
 from mesh.errors import JobFailedError, RefusedError, UnreachableError
 from mesh.host import Host
-from mesh.message import VERSION, Decided, Hello, Message, Ready, Refused, Welcome
+from mesh.message import VERSION, Bye, Decided, Hello, Message, NotYet, Ready, Refused, Welcome
 from mesh.peer import Peer
 from mesh.plan import Plan
 from mesh.tasks import Failed, Prepared, Result
@@ -69,6 +69,10 @@ class Participant:
                 raise RefusedError(reason)
             case Welcome():
                 self._on_welcome(message, now)
+            case NotYet():
+                self._answered_at = now
+            case Bye(finished=True):
+                self.ended = "finished"  # before this peer was let in
             case Decided(view) if view.member(self._me.id) is not None and self._plan is not None:
                 self._enter(view, now)
             case Decided(view):
@@ -124,10 +128,7 @@ class Participant:
         waited = now - self._answered_at
         if self.welcome is None or (self._plan is not None and (self.known is None or waited > ANSWER_S)):
             if waited > self._patience_s:
-                raise UnreachableError(
-                    f"no peer answered at {', '.join(self._contacts)} for {self._patience_s:.0f} s: "
-                    "is `mesh start` running there, and is the port right?"
-                )
+                raise UnreachableError(self._nobody())
             for contact in self._contacts:
                 self._host.send(contact, Hello(SOFTWARE))
         if self._plan is not None and self.known is not None:
@@ -135,6 +136,12 @@ class Participant:
                 self._host.open(member)
             for peer in self.known.servers:
                 self._host.send(peer, Ready(self._me))
+
+    def _nobody(self) -> str:
+        where = f"at {', '.join(self._contacts)} for {self._patience_s:.0f} s"
+        if self.welcome is not None:
+            return f"no peer answered any more {where}: the job is done, or all its peers are gone"
+        return f"no peer answered {where}: is `mesh start` running there, and is the port right?"
 
     def _on_welcome(self, welcome: Welcome, now: float) -> None:
         self.known = welcome.view

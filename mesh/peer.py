@@ -6,6 +6,7 @@ views that of `membership`; here they are joined: this file decides when a view 
 peer goes.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from mesh import events
@@ -41,10 +42,13 @@ from mesh.steps import Steps
 from mesh.tasks import Failed, GradientDone, Result, Save
 from mesh.view import Member, View
 
+SLEPT_S = 1.0  # between two ticks: this process, or its whole machine, did nothing
+RECONNECT_S = 2.0
 LEAVE_S = 0.7  # a leaver waits so long for a step boundary
 SPEED_DRIFT = 1.5  # shares are dealt anew when a measured speed differs so much from the view's
 SPEED_INTERVAL_S = 10.0
 SPEED_MOST = 1e12  # samples/s: more is no measurement
+PROBED_S = 3.0  # for so long after its connection broke a peer is probed, even if something of it comes late
 
 
 class Peer:
@@ -62,11 +66,15 @@ class Peer:
         first_final = max(view.step - 1 if me.full else view.step - 2, 0)
         self.finals = Finals(me.id, plan, host, first_final, save_every, now)
         self._membership = Membership(me.id, view, self._progress, plan.bucket_count, plan.batch)
-        self.steps = Steps(me, plan, self.finals, host, self._send, self._membership.may_push, self._go)
+        self.steps = Steps(me, plan, self.finals, host, self._send, self._membership, self._go)
         self._liveness = Liveness()
+        self._ticked_at = now
+        self._woken_at = now - RECONNECT_S
+        self._doubtful: set[str] = set()  # whose connections broke while this peer slept
         self._upcoming: list[View] = []
         self._inbox: list[tuple[str, Message]] = []
         self._why: dict[str, str] = {}
+        self._broke_at: dict[str, float] = {}
         self._leaving_since: float | None = None
         self._pinged_at = -PING_INTERVAL_S
         self._speeds_at = now
@@ -97,14 +105,19 @@ class Peer:
         member = self._member(peer)
         if member is not None:
             self._why.setdefault(peer, "its connection broke")
-            self._suspect(peer, dead=False)
+            self._broke_at[peer] = now
             self._host.probe(member)
+            if self._has_just_woken(now):
+                self._doubtful.add(peer)
+            else:
+                self._suspect(peer, dead=False)
         self._drain(now)
 
     def on_probed(self, peer: str, dead: bool, now: float) -> None:
         """The answer to a probe: `dead` if the process is gone for certain."""
-        if dead:
+        if dead and self._why.get(peer) != "left":
             self._why[peer] = "its process ended"
+        if dead:
             self._suspect(peer, dead=True)
         self._drain(now)
 
@@ -112,6 +125,11 @@ class Peer:
         """Time passes: to be called some ten times a second."""
         if self.ended:
             return
+        if self._doubtful and not self._has_just_woken(now):
+            for peer in sorted(self._doubtful):
+                self._suspect(peer, dead=False)
+            self._doubtful.clear()
+        self._ticked_at = now
         for peer in self._liveness.silent(now):
             if peer not in self._membership.suspects:
                 self._why[peer] = f"silent for {self._liveness.limit_s(peer):.0f} s"
@@ -123,7 +141,7 @@ class Peer:
                 self._others(),
                 Ping(self._membership.view.key, self.steps.applied, self.finals.step, speed),
             )
-            self._pursue_suspicions()
+            self._pursue_suspicions(now)
         self._share_speeds(now)
         self._post(self._membership.tick(now))
         if self._membership.is_widowed and not self.steps.exact and self.steps.shadow_step < 0:
@@ -166,6 +184,7 @@ class Peer:
         if source in self._membership.dead:
             return
         self._liveness.hears(source, now)
+        self._doubtful.discard(source)
         match message:
             case Push() | Update() | Weights():
                 self.steps.receive(source, message, now)
@@ -245,6 +264,7 @@ class Peer:
                 self._host.close(peer)
                 self._liveness.forget(peer)
                 self.speeds.pop(peer, None)
+                self._broke_at.pop(peer, None)
         mine = view.member(self.me.id)
         if mine is None:
             self.ended = "left" if self._leaving_since is not None else "excluded"
@@ -279,6 +299,12 @@ class Peer:
         """Whether a wish makes sense: a speed that shares can be cut by, and a member before it is full."""
         return 0 < member.speed <= SPEED_MOST and not (member.full and self._member(member.id) is None)
 
+    def _has_just_woken(self, now: float) -> bool:
+        """Whether it was this peer that slept: then its connections broke for that, and may come back."""
+        if now - self._ticked_at > SLEPT_S:
+            self._woken_at = now
+        return now - self._woken_at < RECONNECT_S
+
     def _member(self, peer: str) -> Member | None:
         """A member of the latest view or of the one that this peer still works in."""
         return self._membership.view.member(peer) or self.view.member(peer)
@@ -286,13 +312,17 @@ class Peer:
     def _suspect(self, peer: str, dead: bool) -> None:
         self._membership.suspect(peer, dead)
 
-    def _pursue_suspicions(self) -> None:
-        """Tell the steward whom this peer cannot reach, and find out who is dead: a dying process
-        may answer once more.
+    def _pursue_suspicions(self, now: float) -> None:
+        """Tell the steward whom this peer cannot reach, and find out who is dead.
+
+        A dying process may answer a probe once more, and a message that it sent before may come late and
+        clear it of the suspicion. So one whose connection broke is probed for a while in any case.
         """
         view, steward = self._membership.view, self._membership.steward
-        for peer in sorted(self._membership.suspects):
-            if steward and steward != self.me.id:
+        suspects = self._membership.suspects
+        broken = {peer for peer, broke_at in self._broke_at.items() if now - broke_at < PROBED_S}
+        for peer in sorted(suspects | broken):
+            if steward and steward != self.me.id and peer in suspects:
                 self._send(steward, Suspect(view.number, peer, peer in self._membership.dead))
             member = self._member(peer)
             if member is not None and peer not in self._membership.dead:
@@ -310,7 +340,8 @@ class Peer:
             self._suspect(source, dead=True)
 
     def _go(self, why: str) -> None:
-        self._tell(self._others(), Bye(why == "finished"))
+        waiting = self._membership.ready if why == "finished" else ()
+        self._tell(dict.fromkeys((*self._others(), *waiting)), Bye(why == "finished"))
         self.ended = why
 
     def _share_speeds(self, now: float) -> None:
@@ -349,7 +380,7 @@ class Peer:
         else:
             self._host.send(to, message)
 
-    def _tell(self, peers: tuple[str, ...] | list[str], message: Message) -> None:
+    def _tell(self, peers: Iterable[str], message: Message) -> None:
         for peer in peers:
             self._send(peer, message)
 

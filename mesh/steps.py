@@ -24,7 +24,7 @@ from mesh.exchange import Exchange
 from mesh.finals import Finals
 from mesh.host import Host
 from mesh.learning import Learning
-from mesh.membership import TAKEOVER_ROUND
+from mesh.membership import TAKEOVER_ROUND, Membership
 from mesh.message import Evaluated, Message, Push, Ready, Refused, State, StateWant, Update, Want, Weights
 from mesh.plan import Plan
 from mesh.sponsor import Sponsor
@@ -58,10 +58,8 @@ StepMessage = Push | Update | Weights
 
 
 class Steps:
-    """One peer's work in `view`.
-
-    `send` takes messages to others and to itself, `may_push(step)` is false where a promise forbids it,
-    `go(why)` ends the membership.
+    """One peer's work in `view`. `send` takes messages to others and to itself, `membership` says what
+    promises forbid, `go(why)` ends it all.
     """
 
     def __init__(
@@ -71,7 +69,7 @@ class Steps:
         finals: Finals,
         host: Host,
         send: Callable[[str, Message], None],
-        may_push: Callable[[int], bool],
+        membership: Membership,
         go: Callable[[str], None],
     ) -> None:
         self.me = me
@@ -84,14 +82,13 @@ class Steps:
         self._finals = finals
         self._host = host
         self._send = send
-        self._may_push = may_push
+        self._membership = membership
         self._go = go
         self._exchange = Exchange()
         self._sponsor = Sponsor(host)
         self._learning: Learning | None = None
         self._future: list[tuple[str, StepMessage]] = []
         self._headers: dict[tuple[int, int], tuple[int, float, int]] = {}
-        self._withheld: list[BucketReady | Merged] = []  # what a promise forbids, until it is lifted
         self._ends_before: int | None = None
         self._moved_at = self._behind_since = 0.0
         self._others_applied = -1
@@ -110,7 +107,6 @@ class Steps:
         self._moved_at = self._behind_since = now
         self._others_applied = -1
         self._headers.clear()
-        self._withheld.clear()
         self._sponsor.keep(view.learners)
         self._exchange.begin_view(view.step)
         if not mine.full and self.applied > view.step - 1:
@@ -118,6 +114,10 @@ class Steps:
         self._rise(mine, view, now)
         if not self.exact:
             self.applied = view.step - 2
+        elif self.applied > view.step - 1:
+            self._go(
+                "excluded"
+            )  # the rules of membership rule it out; if they erred, a fresh start is the cure
         elif self.applied == view.step - 1 and mine.full:
             self._shadow(self.applied)
         waiting, self._future = self._future, []
@@ -174,6 +174,8 @@ class Steps:
             if len(self._future) < FUTURE_MESSAGES_MOST:
                 self._future.append((source, message))
             return
+        if self._membership.is_frozen:
+            return  # it has said what it holds, and nothing may be added to that
         if message.view != self.view.key or source not in self.view.ids:
             return
         if not 0 <= message.bucket < self._plan.bucket_count(message.step):
@@ -221,9 +223,6 @@ class Steps:
 
     def advance(self, now: float) -> bool:
         """Do the next thing that is possible; whether there was one."""
-        if self._withheld and self._may_push(self._withheld[0].step):
-            self.take(self._withheld.pop(0))
-            return True
         step = self.applied + 1
         closing = self._plan.is_closing(step)
         held = self._exchange.updates if self.exact else self._exchange.weights
@@ -231,7 +230,7 @@ class Steps:
             self._apply(step, now)
             return True
         ready = self.applied >= self.view.step - 1 and (not closing or self.applied in self._finals.digests)
-        if ready and self.begun < step and self._may_push(step):
+        if ready and self.begun < step and self._membership.may_push(step):
             self._begin(step)
             return True
         return False
@@ -248,10 +247,7 @@ class Steps:
             )
 
     def _push(self, ready: BucketReady) -> None:
-        if ready.view != self.view.key:
-            return
-        if not self._may_push(ready.step):
-            self._withheld.append(ready)
+        if ready.view != self.view.key or not self._membership.may_push(ready.step):
             return
         push = Push(
             ready.view, ready.step, ready.bucket, ready.samples, ready.loss, ready.digest, ready.payload
@@ -285,10 +281,7 @@ class Steps:
         return samples, sum(push.loss for push in pushes) / max(samples, 1), digest
 
     def _update(self, merged: Merged) -> None:
-        if merged.view != self.view.key:
-            return
-        if not self._may_push(merged.step):
-            self._withheld.append(merged)
+        if merged.view != self.view.key or not self._membership.may_push(merged.step):
             return
         samples, loss, digest = self._headers.pop((merged.step, merged.bucket))
         update = Update(merged.view, merged.step, merged.bucket, samples, loss, digest, merged.payload)

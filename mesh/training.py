@@ -1,11 +1,14 @@
 """Training from Python: `mesh.start` and `mesh.join` do what the commands of the same names do."""
 
+import signal
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Protocol
 
 import nn
@@ -94,7 +97,8 @@ def start(
 
     `device` is what `tensor.device` takes. Only this machine can join unless `insecure` is said. `run` is a
     folder for events, metrics and the saved network; without it nothing is written. `uses` are files with
-    layers of one's own. `on_event` is called in this thread. Raises subclasses of MeshError: no data or
+    layers of one's own. `on_event` is called in this thread. Ctrl-C leaves in order, then raises
+    KeyboardInterrupt. Raises subclasses of MeshError: no data or
     device, a port in use, a loss that is not finite.
     """
     paths = tuple(map(Path, uses))
@@ -159,8 +163,38 @@ def _trained(
         if on_event is not None:
             reporters.append(_Callback(on_event))
         node = make_node(None if run is None else Path(run))
-        outcome = follow(node, reporters)
+        with _leaving_on_interrupt(node):
+            outcome = follow(node, reporters)
     return Result(outcome.steps, outcome.accuracy, outcome.loss, outcome.why, node.network)
+
+
+@contextmanager
+def _leaving_on_interrupt(node: Node) -> Iterator[None]:
+    """Ctrl-C leaves the mesh in order before it raises KeyboardInterrupt; a second one raises it at once.
+
+    Where the program has a handler of its own, or this is not its main thread, nothing is changed.
+    """
+    usual = signal.default_int_handler
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is usual
+    if not ours:
+        yield
+        return
+    seen = False
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal seen
+        if seen:
+            usual(number, frame)
+        seen = True
+        node.leave()
+
+    signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if seen:
+        raise KeyboardInterrupt
 
 
 def _warn(text: str) -> None:

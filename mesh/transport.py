@@ -102,22 +102,23 @@ class Transport:
 
     def connect(self, member: Member) -> None:
         """Dial a member, unless that has been done."""
-        if member.id in self._wires or member.id == self._me or not _is_address(member):
+        if member.id in self._wires or member.id == self._me or not _can_be_dialled(member.host, member.port):
             return
-        control = self._dealer(member.host, member.port, self._me)
-        bulk = self._dealer(member.host, member.bulk_port, self._me)
+        control, bulk = self._dealer(self._me), self._dealer(self._me)
         self._wires[member.id] = _Wire(control, bulk, self._watch(control))
+        _dial(control, member.host, member.port)
+        if _can_be_dialled(member.host, member.bulk_port):
+            _dial(bulk, member.host, member.bulk_port)
 
     def connect_to(self, address: str) -> None:
         """Dial the control port at `host:port`, of a peer whose id is not known; the address stands
         for it.
         """
-        if address not in self._wires:
-            host, port = address.rsplit(":", 1)
-            control = self._dealer(
-                host, int(port), f"{self._me} asking {address}"
-            )  # a ROUTER takes each identity once
+        host, port = address.rsplit(":", 1)
+        if address not in self._wires and _can_be_dialled(host, int(port)):
+            control = self._dealer(f"{self._me} asking {address}")  # a ROUTER takes each identity once
             self._wires[address] = _Wire(control, None, self._watch(control))
+            _dial(control, host, int(port))
 
     def disconnect(self, peer: str) -> None:
         """Close what was dialled; messages under way still have half a second."""
@@ -132,17 +133,19 @@ class Transport:
             if each is not None:
                 each.close()
 
-    def _dealer(self, host: str, port: int, identity: str) -> zmq.Socket[bytes]:
+    def _dealer(self, identity: str) -> zmq.Socket[bytes]:
         dealer = self._context.socket(zmq.DEALER)
         dealer.setsockopt(zmq.IDENTITY, identity.encode())
         dealer.setsockopt(zmq.RECONNECT_IVL, 100)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
         self._tune(dealer)
-        dealer.connect(f"tcp://{_bracketed(host)}:{port}")
         self._poller.register(dealer, zmq.POLLIN)
         return dealer
 
     def _watch(self, dealer: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+        """Listen for its handshakes and breaks; before it dials, since who misses the handshake misses the
+        break.
+        """
         monitor: zmq.Socket[bytes] = dealer.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         )
@@ -214,7 +217,8 @@ class Transport:
 
     def probe(self, member: Member) -> None:
         """Dial a member's port once, on the side: `probed` tells how it went."""
-        if any(peer == member.id for _, peer, _ in self._probes.values()) or not _is_address(member):
+        known = any(peer == member.id for _, peer, _ in self._probes.values())
+        if known or not _can_be_dialled(member.host, member.port):
             return
         family = socket.AF_INET6 if ":" in member.host else socket.AF_INET
         attempt = socket.socket(family, socket.SOCK_STREAM)
@@ -249,13 +253,17 @@ class Transport:
 _REFUSED = errno.ECONNREFUSED
 
 
-def _is_address(member: Member) -> bool:
-    """Whether the member's host and ports can be dialled; others wrote them."""
+def _can_be_dialled(host: str, port: int) -> bool:
+    """Whether this is an address: members say their own, and names would have to be looked up."""
     try:
-        ipaddress.ip_address(member.host)
+        ipaddress.ip_address(host)
     except ValueError:
         return False
-    return 0 < member.port < 1 << 16 and 0 < member.bulk_port < 1 << 16
+    return 0 < port < 1 << 16
+
+
+def _dial(dealer: zmq.Socket[bytes], host: str, port: int) -> None:
+    dealer.connect(f"tcp://{_bracketed(host)}:{port}")
 
 
 def _bracketed(host: str) -> str:

@@ -151,7 +151,7 @@ def call_with_own_backward(layer: "Layer", inputs: tuple[Array, ...]) -> Array:
     output = layer.forward(*inputs)
     if tape is not None:
         del tape[start:]
-        parameters = layer.own_parameters()
+        parameters = layer.parameters()
         tape.append(
             Call(
                 _own_backward,

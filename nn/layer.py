@@ -60,8 +60,8 @@ class Layer:
 
     An author writes `forward(self, x)` from operations of `tensor` and has its gradient. One who knows a
     better way back also writes `backward(self, gradient, output, *inputs)`, which returns the gradient of the
-    input (a tuple for several), or a pair of that and a dict {parameter name: gradient}; then `forward` may
-    use any code at all.
+    input (a tuple for several), or a pair of that and a dict {parameter name: gradient} that also has the
+    parameters of layers within, as `self.parameters()` names them; then `forward` may use any code at all.
     """
 
     name: str
@@ -132,10 +132,6 @@ class Layer:
         yield prefix, self
         for name, child in self._children.items():
             yield from child.layers(f"{prefix}.{name}" if prefix else name)
-
-    def own_parameters(self) -> dict[str, Array]:
-        """The parameters of this layer itself, without those of layers within it, by attribute name."""
-        return {name: getattr(self, name) for name in self._plans}
 
     # The network as a whole
 

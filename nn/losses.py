@@ -32,7 +32,7 @@ def accuracy(logits: Array, labels: Array) -> Array:
     `LayerShapeError`.
     """
     _check("accuracy", logits, labels)
-    right = tensor.equal(tensor.astype(tensor.argmax(logits, axis=1), tensor.int32), labels)
+    right = tensor.equal(tensor.argmax(logits, axis=1), labels)
     return tensor.mean(tensor.astype(right, tensor.float32))
 
 

@@ -96,7 +96,7 @@ def load_optimizer(definition: dict[str, Any]) -> SGD:
 
     Raises `NetworkError` for an unknown type, or parameters that do not fit it.
     """
-    made = _TYPES.get(definition.get("type", ""))
+    made = _TYPES.get(str(definition.get("type")))  # str: whatever it is, a peer may have sent it
     if made is None:
         raise NetworkError(
             f"There is no optimizer of type {definition.get('type')!r}. Known are: {', '.join(_TYPES)}."

@@ -25,9 +25,10 @@ STEPS = 800
 MORE_STEPS = 10 * STEPS  # for a machine that is done with STEPS before the others have joined
 LATE = 100  # the third peer is started after so many steps
 TOGETHER = 50  # so many steps are made by all three before the kill
-START_WITHIN_S = 90  # kernels are compiled the first time
+START_WITHIN_S = 180  # kernels are compiled the first time
 STEPS_WITHIN_S = 60
 EVENTS_WITHIN_S = 10
+SAY_EVERY_S = 10  # while nothing happens
 MESH = Path(sys.executable).with_name("mesh")
 
 Event = dict[str, Any]
@@ -99,11 +100,15 @@ class Story:
 
     def until(self, what: str, within_s: float, found: Callable[[], Found | None]) -> Found:
         """What `found` gives as soon as it gives something; FailedError after `within_s` seconds."""
-        deadline_s = time.monotonic() + within_s
+        began_s = said_s = time.monotonic()
         while (result := found()) is None:
             self._check_alive(what)
-            if time.monotonic() > deadline_s:
+            now_s = time.monotonic()
+            if now_s > began_s + within_s:
                 raise FailedError(f"Waited {within_s:.0f} s for {what}, in vain. See {self.folder}.")
+            if now_s > said_s + SAY_EVERY_S:
+                said_s = now_s
+                self.say(f"… waiting for {what}")
             time.sleep(0.01)
         return result
 

@@ -138,7 +138,8 @@ class Array:
         device = self.device
         if not isinstance(device, OpenCLDevice):
             kept = values.copy() if device.queue.recording is not None else values
-            device.queue.run(lambda: numpy.copyto(self.host(), kept))
+            memory = self.host()  # now: a replay may come after the scope of this array
+            device.queue.run(lambda: numpy.copyto(memory, kept))
         elif not self.is_contiguous:
             _views.assign(self, Array.upload(values, device))
         elif values.size:

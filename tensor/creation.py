@@ -58,7 +58,7 @@ def full(
     """An array of this shape filled with one value; its dtype is that of the value unless given."""
     wanted = dtypes.as_dtype(type(value) if dtype is None else dtype)
     array = empty(shape, wanted, device)
-    assign(array, constant(wanted.type(value).item(), wanted, array.device))
+    assign(array, constant(dtypes.number(value, wanted), wanted, array.device))
     return array
 
 

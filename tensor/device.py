@@ -1,17 +1,17 @@
 """A device: where arrays live and what computes them. Two kinds of backend, one face.
 
 `NumpyDevice` is the host through NumPy, there always. `OpenCLDevice` is one device of one OpenCL platform
-with its context, its one in-order queue and its memory pool, all made on first use.
+with its context, its one in-order queue and its memory pool, all made on first use, by whichever thread comes
+first.
 """
 
 import threading
 import weakref
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy
 
-from tensor.errors import OutOfMemoryError
+from tensor.errors import DeviceError, OutOfMemoryError
 from tensor.memory import Memory, Storage
 from tensor.queue import Queue
 
@@ -84,7 +84,7 @@ class NumpyDevice(Device):
 
 
 class OpenCLDevice(Device):
-    """One OpenCL device; `raw` is pyopencl's object, `context` and `queue` are made on first use."""
+    """One OpenCL device; `raw` is pyopencl's object, `context`, `queue` and `pool` are made on first use."""
 
     backend: Backend = "opencl"
 
@@ -101,34 +101,43 @@ class OpenCLDevice(Device):
         self.memory_bytes = raw.global_mem_size
         self.largest_buffer_bytes: int = raw.max_mem_alloc_size
         self.kernels: dict[Any, Any] = {}
-        self.recordings: weakref.WeakSet[Any] = weakref.WeakSet()  # each with a pool of its own
+        self.programs: dict[Any, Any] = {}  # built ones, by options and source
         self.build_lock = threading.RLock()
+        self._recordings: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._lock = threading.RLock()
 
-    @cached_property
-    def context(self) -> Any:
-        """The pyopencl context that holds this device alone."""
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("context", "queue", "pool"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        with self._lock:
+            if name not in self.__dict__:  # else another thread was first
+                self._begin()
+        return self.__dict__[name]
+
+    def _begin(self) -> None:
+        """Make the context of this device alone, its one queue, and the pool of freed buffers."""
         import pyopencl
 
-        return pyopencl.Context([self.raw])
+        try:
+            self.context = pyopencl.Context([self.raw])
+            self.queue = Queue(pyopencl.CommandQueue(self.context))
+        except pyopencl.Error as error:
+            raise DeviceError(
+                f"{self.name} is listed but cannot be used ({error}). Choose another device, such as numpy."
+            ) from error
+        self.pool = self._new_pool()
 
-    @cached_property
-    def queue(self) -> Queue:  # type: ignore[override]  # made on first use, an attribute all the same
-        """The one in-order queue through which everything on this device goes."""
-        import pyopencl
-
-        with self.build_lock:
-            return self.__dict__.get("queue") or Queue(pyopencl.CommandQueue(self.context))
-
-    @cached_property
-    def pool(self) -> Any:
-        """Freed buffers, kept for the next arrays."""
-        return self.new_pool()
-
-    def new_pool(self) -> Any:
-        """A pool apart from the others; a recording has one so that nobody else gets what it writes to."""
+    def _new_pool(self) -> Any:
         from pyopencl.tools import ImmediateAllocator, MemoryPool
 
         return MemoryPool(ImmediateAllocator(self.queue.raw))
+
+    def pool_for(self, recording: Any) -> Any:
+        """A pool of a recording's own, so that nobody else gets what it writes to; counted while it lives."""
+        pool = self._new_pool()
+        with self._lock:
+            self._recordings.add(recording)
+        return pool
 
     def synchronize(self) -> None:
         self.queue.raw.finish()
@@ -168,7 +177,8 @@ class OpenCLDevice(Device):
         self.queue.run(copy, (buffer,))
 
     def memory(self) -> Memory:
-        pools = [self.pool, *(each.pool for each in self.recordings)]
+        with self._lock:  # a set that grows while it is walked raises
+            pools = [self.pool, *(each.pool for each in self._recordings)]
         in_use = sum(each.active_bytes for each in pools)
         held = sum(each.managed_bytes for each in pools) - in_use
         return Memory(self.spec, in_use, held, self.memory_bytes)

@@ -62,13 +62,22 @@ def _opencl_devices() -> tuple[list[Device], list[str]]:
     notes: list[str] = []
     for p, each in enumerate(platforms):
         try:
-            raw_devices = each.get_devices()
+            for d, raw in enumerate(each.get_devices()):
+                if raw.available and raw.compiler_available:
+                    found.append(OpenCLDevice(raw, f"opencl:{p}:{d}"))
         except pyopencl.Error as error:
-            notes.append(f"The OpenCL platform {each.name.strip()} does not list its devices: {error}")
-            continue
-        usable = [(d, raw) for d, raw in enumerate(raw_devices) if raw.available and raw.compiler_available]
-        found.extend(OpenCLDevice(raw, f"opencl:{p}:{d}") for d, raw in usable)
+            notes.append(f"The OpenCL platform {_name(each, p)} does not tell its devices: {error}")
     return found, notes
+
+
+def _name(platform_: Any, number: int) -> str:
+    """The name of a platform that may be too broken to tell it."""
+    import pyopencl
+
+    try:
+        return str(platform_.name).strip()
+    except pyopencl.Error:
+        return f"number {number}"
 
 
 def _nvidia_notes() -> list[str]:

@@ -47,11 +47,26 @@ def as_dtype(value: Any) -> DType:
         return int32
     if value is float:
         return float32
-    dtype: DType = numpy.dtype(value)
+    try:
+        dtype: DType = numpy.dtype(value).newbyteorder("=")
+    except TypeError as error:
+        raise DTypeError(f"There is no dtype {value!r}; there are: {_names()}.") from error
     if dtype not in OPENCL_NAMES:
-        names = ", ".join(each.name for each in OPENCL_NAMES)
-        raise DTypeError(f"An array cannot have dtype {dtype.name}; it can have one of: {names}.")
+        raise DTypeError(f"An array cannot have dtype {dtype.name}; it can have one of: {_names()}.")
     return dtype
+
+
+def _names() -> str:
+    return ", ".join(each.name for each in OPENCL_NAMES)
+
+
+def number(value: bool | int | float, dtype: DType) -> bool | int | float:
+    """A Python number as an array of `dtype` holds it; raises DTypeError for one that does not fit."""
+    try:
+        converted: bool | int | float = dtype.type(value).item()
+    except (OverflowError, ValueError) as error:
+        raise DTypeError(f"The number {value} does not fit into {dtype.name}.") from error
+    return converted
 
 
 def storable(dtype: DType) -> DType:

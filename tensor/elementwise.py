@@ -52,8 +52,7 @@ def _run_numpy(operation: Operation, *inputs: Any) -> Any:
     compute, result = _dtypes(operation, *(each.dtype for each in inputs))
     broadcast_shape(operation.name, *(each.shape for each in inputs))  # our error, not NumPy's
     values = [each.astype(compute) for each in inputs[-2:]]
-    with numpy.errstate(all="ignore"):
-        return numpy.asarray(operation.definition(*inputs[:-2], *values), result)
+    return numpy.asarray(operation.definition(*inputs[:-2], *values), result)
 
 
 def _run_opencl(operation: Operation, *inputs: Array) -> Array:

@@ -94,13 +94,13 @@ class Kernel:
         self.source = source
         self.name = name
         self.options = tuple(options)
-        self._built: dict[str, DeviceKernel] = {}
+        self._built: dict[Device, DeviceKernel] = {}
 
     def on(self, device: Device) -> DeviceKernel:
         """This kernel built for `device`, for callers that pass raw buffers themselves."""
-        built = self._built.get(device.spec)
+        built = self._built.get(device)
         if built is None:
-            built = self._built[device.spec] = build(device, self.source, self.name, self.options)
+            built = self._built[device] = build(device, self.source, self.name, self.options)
         return built
 
     def __call__(self, global_size: Size | int, *arguments: Any, local_size: Size | None = None) -> None:

@@ -13,8 +13,7 @@ from tensor.views import reshape
 
 
 def _matmul_numpy(a: Any, b: Any) -> Any:
-    with numpy.errstate(all="ignore"):
-        return numpy.asarray(numpy.matmul(a, b))
+    return numpy.asarray(numpy.matmul(a, b))
 
 
 def _matmul_opencl(a: Array, b: Array) -> Array:

@@ -152,6 +152,11 @@ def _geometry(
     steps = tuple(size if stride is None else stride)
     if len(x_shape) != 4:
         raise ShapeError(f"{where}: expected images [N, H, W, C], got shape {x_shape}.")
+    if min(*size, *steps) < 1 or min(padding) < 0:
+        raise ShapeError(
+            f"{where}: window {tuple(size)} and stride {steps} must be at least 1, "
+            f"padding {tuple(padding)} at least 0."
+        )
     if any(2 * p > s for p, s in zip(padding, size, strict=True)):
         raise ShapeError(f"{where}: padding {tuple(padding)} is more than half of the window {tuple(size)}.")
     if any(n + 2 * p < s for n, p, s in zip(x_shape[1:3], padding, size, strict=True)):

@@ -103,16 +103,19 @@ class Primitive:
     def _run_numpy(self, device: NumpyDevice, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
         assert self.numpy is not None
         definition = self.numpy
+        memory = [each.host() for each in inputs]  # also for replays, which may outlive the arrays' scope
+
+        def compute() -> Any:
+            with numpy.errstate(all="ignore"):  # infinities and NaN are values, as on every other device
+                return definition(*memory, **parameters)
+
         if self.in_place:
-            device.queue.run(lambda: definition(*[each.host() for each in inputs], **parameters))
+            device.queue.run(compute)
             return inputs[0]
-        output = Array.adopt(definition(*[each.host() for each in inputs], **parameters), device)
+        output = Array.adopt(compute(), device)
         if device.queue.recording is not None:
-
-            def replay() -> None:
-                numpy.copyto(output.host(), definition(*[each.host() for each in inputs], **parameters))
-
-            device.queue.recording.add(replay)
+            result = output.host()
+            device.queue.recording.add(lambda: numpy.copyto(result, compute()))
         return output
 
 

@@ -1,7 +1,9 @@
 """Building OpenCL C text for a device, and the disk cache of binaries that saves doing it again.
 
-A cached file is one line of JSON (kernel names and their argument types), then the driver's binary. Its name
-is a hash of everything the binary depends on: device, driver, options and source.
+A cached file is one line of JSON (kernel names and their argument types, and the binary's hash, since drivers
+may crash on a damaged one), then the driver's binary. Its name is a hash of everything the binary depends on:
+device, driver, options and source. PoCL has such a cache of its own, and compiles all kernels a second time
+when it is asked for a binary, so nothing of it is kept here (docs/log.md).
 """
 
 import hashlib
@@ -11,6 +13,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,29 +77,54 @@ def _options(device: OpenCLDevice, options: Sequence[str]) -> list[str]:
 
 
 def _program(device: OpenCLDevice, source: str, options: list[str]) -> tuple[Any, Signatures]:
-    """The built program and the argument types of its kernels, from the disk cache if they are there."""
+    """The built program and the argument types of its kernels: from memory, from disk, or compiled."""
     identity = "\0".join([device.name, device.driver, *options, source])
-    path = cache_folder() / "kernels" / (hashlib.sha256(identity.encode()).hexdigest()[:40] + ".bin")
-    loaded = _load(device, path)
+    key = hashlib.sha256(identity.encode()).hexdigest()[:40]
+    found: tuple[Any, Signatures] | None = device.programs.get(key)
+    if found is None:
+        found = device.programs[key] = _loaded_or_compiled(device, source, options, key)
+    return found
+
+
+def _loaded_or_compiled(
+    device: OpenCLDevice, source: str, options: list[str], key: str
+) -> tuple[Any, Signatures]:
+    path = None if _has_own_cache(device) else cache_folder() / "kernels" / f"{key}.bin"
+    loaded = None if path is None else _load(device, path)
     if loaded is not None:
         return loaded
     program = _compile(device, source, options)
     signatures = _signatures(program)
-    _store(path, program, signatures)
+    if path is not None:
+        _store(path, program, signatures)
     return program, signatures
+
+
+def _has_own_cache(device: OpenCLDevice) -> bool:
+    return str(device.raw.platform.name).strip() == "Portable Computing Language"  # PoCL
 
 
 def _compile(device: OpenCLDevice, source: str, options: list[str]) -> Any:
     import pyopencl
 
+    try:
+        return _built(pyopencl.Program(device.context, source), options)
+    except pyopencl.Error as error:
+        raise KernelBuildError(_readable(str(error), source, device)) from error
+
+
+def _built(program: Any, options: list[str]) -> Any:
+    """`program` built, without the notes that drivers report as compiler output ("1 warning generated").
+
+    And without pyopencl's disk cache, out of which a program comes that does not know its arguments' types:
+    to ask for anything before building turns it off, with another warning.
+    """
+    import pyopencl
+
     with warnings.catch_warnings():
-        # Drivers report notes of their own ("1 warning generated") as compiler output; only failures matter
-        # here.
-        warnings.simplefilter("ignore", pyopencl.CompilerWarning)
-        try:
-            return pyopencl.Program(device.context, source).build(options)
-        except pyopencl.Error as error:
-            raise KernelBuildError(_readable(str(error), source, device)) from error
+        warnings.simplefilter("ignore")
+        program.get_info(pyopencl.program_info.NUM_DEVICES)
+        return program.build(options)
 
 
 def _readable(log: str, source: str, device: OpenCLDevice) -> str:
@@ -153,29 +181,31 @@ def cache_folder() -> Path:
 
 
 def _load(device: OpenCLDevice, path: Path) -> tuple[Any, Signatures] | None:
-    """A cached binary: one line of JSON with the signatures, then the driver's bytes. None if it is not
-    usable."""
+    """The program and signatures of a cached file; None if it is not there, damaged, or no longer usable."""
     import pyopencl
 
     try:
-        head, binary = path.read_bytes().split(b"\n", 1)
-        program = pyopencl.Program(device.context, [device.raw], [binary]).build()
-        signatures: Signatures = json.loads(head)
-    except (OSError, ValueError, pyopencl.Error):
-        return (
-            None  # not there, cut short, or of a driver that has changed under the same version: build anew
-        )
-    return program, signatures
+        line, binary = path.read_bytes().split(b"\n", 1)
+        head = json.loads(line)
+        if head["sha256"] != hashlib.sha256(binary).hexdigest():
+            return None
+        program = _built(pyopencl.Program(device.context, [device.raw], [binary]), [])
+    except (OSError, ValueError, KeyError, TypeError, pyopencl.Error):
+        return None
+    return program, head["kernels"]
 
 
 def _store(path: Path, program: Any, signatures: Signatures) -> None:
     import pyopencl
 
     binary = program.get_info(pyopencl.program_info.BINARIES)[0]
-    try:
+    head = {"sha256": hashlib.sha256(binary).hexdigest(), "kernels": signatures}
+    with suppress(OSError):  # a cache that cannot be written costs time, never correctness
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(json.dumps(signatures).encode() + b"\n" + binary)
-        os.replace(file.name, path)  # atomic: another process sees the whole file or none
-    except OSError:
-        return  # a cache that cannot be written costs time, never correctness
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".new", delete=False) as file:
+            try:
+                file.write(json.dumps(head).encode() + b"\n" + binary)
+                file.close()
+                os.replace(file.name, path)  # atomic: another process sees the whole file or none
+            except OSError:
+                os.unlink(file.name)

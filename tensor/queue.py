@@ -6,16 +6,22 @@ costs several times that. A recording therefore gives every launch a kernel obje
 arguments bound, and replaying is a loop of raw enqueues.
 """
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+from tensor.errors import DeviceError
 
 Size = tuple[int, ...]
 
 
 class Launchable(Protocol):
     """What the queue needs to know of a kernel; `tensor.kernel.DeviceKernel` is one."""
+
+    name: str
 
     def prepared(self, arguments: Sequence[Any]) -> Any:
         """This thread's pyopencl kernel with the arguments set."""
@@ -41,15 +47,33 @@ class _Active(threading.local):
 
 
 class Queue:
-    """The in-order queue of one device; `raw` is pyopencl's command queue, None on NumPy."""
+    """The in-order queue of one device around pyopencl's command queue, or around None on NumPy."""
 
     def __init__(self, raw: Any) -> None:
-        self.raw = raw
+        self._raw = raw
         self._active = _Active()
         if raw is not None:
             import pyopencl
 
             self._enqueue = pyopencl.enqueue_nd_range_kernel
+            self._refused = pyopencl.Error
+            _queues.add(self)
+
+    @property
+    def raw(self) -> Any:
+        """pyopencl's command queue. Raises DeviceError in the child of a fork."""
+        if self._raw is None:
+            raise DeviceError(
+                "This process was forked after its parent had begun to use OpenCL, whose threads a fork "
+                'leaves behind. Start processes with multiprocessing.get_context("spawn"), or use OpenCL '
+                "in the child alone."
+            )
+        return self._raw
+
+    def leave_to_parent(self) -> None:
+        """Use the command queue no more: in the child of a fork it waits for threads that are not there."""
+        _of_parent.append(self._raw)  # never released, which would wait too
+        self._raw = None
 
     @property
     def recording(self) -> Recorder | None:
@@ -65,16 +89,16 @@ class Queue:
     ) -> None:
         """Enqueue one kernel; sizes in work-items, arguments as pyopencl takes them."""
         recording = self._active.recording
-        if recording is None:
-            self._enqueue(self.raw, kernel.prepared(arguments), global_size, local_size)
-            return
-        bound = kernel.bound(arguments)
-
-        def replay() -> None:
-            self._enqueue(self.raw, bound, global_size, local_size)
-
-        replay()
-        recording.add(replay, arguments)
+        ready = kernel.prepared(arguments) if recording is None else kernel.bound(arguments)
+        try:
+            self._enqueue(self.raw, ready, global_size, local_size)
+        except self._refused as error:
+            raise DeviceError(
+                f"The device refused kernel {kernel.name} with global size {global_size} and local size "
+                f"{local_size}: {error}"
+            ) from error
+        if recording is not None:
+            recording.add(lambda: self._enqueue(self.raw, ready, global_size, local_size), arguments)
 
     def run(self, action: Callable[[], object], arguments: Sequence[Any] = ()) -> None:
         """Do something that is no kernel launch (a copy, NumPy's work), now and whenever this is replayed.
@@ -98,3 +122,16 @@ class Queue:
             yield
         finally:
             self._active.recording = recording
+
+
+_queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+_of_parent: list[Any] = []
+
+
+def _after_fork() -> None:
+    for each in _queues:
+        each.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -10,6 +10,7 @@ while recording comes from a pool of the recording's own, so nothing else is eve
 writes; memory from outside is kept alive.
 """
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,11 +27,11 @@ class Recording:
         self.device = device
         self.pool: Any = None
         if isinstance(device, OpenCLDevice):
-            self.pool = device.new_pool()
-            device.recordings.add(self)
+            self.pool = device.pool_for(self)
+            # A result may outlive the recording; the memory between is of no use then.
+            weakref.finalize(self, self.pool.stop_holding).atexit = False
         self.result: Any = None
         self._actions: list[Callable[[], object]] = []
-        self._owned: set[int] = set()
         self._kept: dict[int, Any] = {}
 
     def __len__(self) -> int:
@@ -46,23 +47,30 @@ class Recording:
         return self.result
 
     def add(self, action: Callable[[], object], arguments: Sequence[Any] = ()) -> None:
-        """Append an action; buffers among its arguments that are not the recording's own are kept alive."""
+        """Append an action; the memory among its arguments is kept alive."""
         self._actions.append(action)
         for each in arguments:
             address = getattr(each, "int_ptr", None)
-            if address is not None and address not in self._owned:
-                self._kept[address] = each
+            if address is not None:
+                self._kept.setdefault(address, each)
 
     def own(self, buffer: Any) -> None:
-        """`buffer` is from this recording's pool, which stays as long as the recording: no need to keep
-        it."""
-        self._owned.add(buffer.int_ptr)
+        """Keep the memory of a buffer from this recording's pool, while the pool may hand it out again.
+
+        The driver's object is kept, not the pool's: a pool that runs out gives what is free back to the
+        driver, and a replay would write there.
+        """
+        import pyopencl
+
+        if buffer.int_ptr not in self._kept:
+            self._kept[buffer.int_ptr] = pyopencl.MemoryObject.from_int_ptr(buffer.int_ptr, retain=True)
 
 
 def record(function: Callable[..., Any], *arguments: Any, device: "Device | None" = None) -> Recording:
     """Run `function(*arguments)` once and keep what it enqueues on `device` (the default device) for replays.
 
-    Raises RecordError if it reads values on the host (use host_call) or if recordings nest.
+    Raises RecordError if it reads values on the host (use host_call), if it does nothing on that device, or
+    if recordings nest.
     """
     target = default_device() if device is None else device
     queue = target.queue
@@ -76,6 +84,11 @@ def record(function: Callable[..., Any], *arguments: Any, device: "Device | None
         recording.result = function(*arguments)
     finally:
         queue.recording = None
+    if not len(recording):
+        raise RecordError(
+            f"Nothing was done on {target.spec} inside record(). If the arrays live on another device, name "
+            "it: record(function, device=x.device)."
+        )
     return recording
 
 

@@ -134,7 +134,7 @@ _kernels: dict[Any, DeviceKernel] = {}
 def _reduce_kernel(
     output: Array, name: str, combine: str, identity: str, source: DType, target: DType, divides: bool
 ) -> DeviceKernel:
-    key = (output.device.spec, name, combine, identity, source, target, divides)
+    key = (output.device, name, combine, identity, source, target, divides)
     found = _kernels.get(key)
     if found is None:
         defines = {

@@ -24,10 +24,8 @@ def _sum(x: Any, axis: Shape, keepdims: bool) -> Any:
 
 def _mean(x: Any, axis: Shape, keepdims: bool) -> Any:
     count = numpy.prod([x.shape[a] for a in axis], dtype=numpy.int64)
-    with numpy.errstate(all="ignore"):
-        return numpy.asarray(
-            numpy.sum(x, axis=axis, keepdims=keepdims, dtype=numpy.float32) / numpy.float32(count)
-        )
+    total = numpy.sum(x, axis=axis, keepdims=keepdims, dtype=numpy.float32)
+    return numpy.asarray(total / numpy.float32(count))
 
 
 def _extreme(function: Any, x: Any, axis: Shape, keepdims: bool) -> Any:
@@ -114,12 +112,6 @@ def _axes(where: str, x: Array, axis: Axis) -> Shape:
     if len(wanted) != len(given):
         raise ShapeError(f"{where}: axis {axis} names an axis of shape {x.shape} twice.")
     return wanted
-
-
-def _numbers(where: str, x: Array) -> Array:
-    if x.dtype == dtypes.bool_:
-        raise DTypeError(f"{where}: expected numbers, got bool; use astype(x, int32).")
-    return x
 
 
 def _chosen_axes(where: str, x: Array, axis: Axis) -> Shape:

@@ -166,8 +166,10 @@ def _index(x: Array, key: Key) -> Array:
             strides.append(x.strides[axis] * step)
         else:
             start = each
-        offset += start * x.strides[axis] if x.shape[axis] else 0
+        offset += start * x.strides[axis]
         axis += 1
+    if 0 in shape:  # a slice may begin past the end, where no memory is
+        offset = x.offset
     return Array(x.storage, tuple(shape), tuple(strides), offset, x.dtype)
 
 
@@ -190,6 +192,8 @@ def _normalised(shape: Shape, key: Any) -> Key:
         filled += [slice(None)] * (len(shape) - used) if each is Ellipsis else [each]
     axis, result = 0, []
     for each in filled:
+        if isinstance(each, slice) and each.step == 0:
+            raise ShapeError("The step of a slice must not be 0.")
         if each is not None and not isinstance(each, slice):
             each = _integer(each, shape[axis], axis, shape)
         result.append(each)
@@ -214,7 +218,7 @@ def set_item(x: Array, key: Any, value: Any) -> None:
     if isinstance(value, Array):
         assign(target, value)
     elif isinstance(value, bool | int | float):
-        assign(target, constant(target.dtype.type(value).item(), target.dtype, x.device))
+        assign(target, constant(dtypes.number(value, target.dtype), target.dtype, x.device))
     else:
         values = numpy.asarray(value)
         try:

@@ -1,5 +1,6 @@
 """Messages there and back, and everything that must be refused."""
 
+import contextlib
 import dataclasses
 
 import msgpack
@@ -128,10 +129,8 @@ def test_flipped_bytes_never_raise_anything_else(sent, data):
     changed = bytearray(header)
     for _ in range(data.draw(st.integers(1, 3))):
         changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(ProtocolError):
         decode([bytes(changed), *rest])
-    except ProtocolError:
-        pass
 
 
 def test_wrong_version_says_what_to_do():
@@ -178,4 +177,4 @@ def test_payloads_are_not_copied():
 def test_headers_are_small():
     assert sum(map(len, encode(Ping((3, (1, "a")), 400, 399, 1234.5)))) < 50
     assert sum(map(len, encode(Want((1, (1, "a")), 1, 1, "push")))) < 50
-    assert len(encode(Hello("x", "127.0.0.1", 1, 2))) == 1
+    assert len(encode(Hello("x"))) == 1

@@ -109,16 +109,6 @@ def test_joiner_waits_for_long_steps_as_long_as_somebody_answers():
     assert [joiner.participant.ended for joiner in joiners] == ["finished"] * 3
 
 
-def test_what_a_promise_held_back_is_sent_when_the_promise_is_lifted():
-    """A promise after a fault that ends in a planned view, which somebody had accepted before it."""
-    simulation = mesh_of(full=2)
-    steps = simulation.processes[1].participant.peer.steps
-    may_push, steps._may_push = steps._may_push, lambda step: False
-    pass_time(simulation, 1.0)
-    steps._may_push = may_push
-    finish(simulation)
-
-
 def test_push_that_was_lost_is_sent_again_from_the_next_view():
     """A thin member goes on to a planned view as soon as it has pushed; one of its pushes may be lost."""
     simulation = mesh_of(full=2, thin=1)

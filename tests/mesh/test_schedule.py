@@ -1,5 +1,6 @@
 """Who computes and who serves, against counting by hand."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_buckets_cover_the_vector(parameters):
     buckets = schedule.buckets(parameters)
     assert buckets[0].start == 0
     assert buckets[-1].stop == parameters
-    for bucket, following in zip(buckets, buckets[1:], strict=False):
+    for bucket, following in itertools.pairwise(buckets):
         assert bucket.stop == following.start
         assert bucket.stop % 2048 == 0  # whole blocks of every codec
     assert max(bucket.size for bucket in buckets) <= 1 << 20

@@ -24,6 +24,17 @@ def test_faults_from_a_seed(first):
         run_faults(seed)
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        10375,  # what a promise held back was not sent when the promise was superseded
+        20461,  # an UPDATE was applied after a promise had said that it was not held
+    ],
+)
+def test_seeds_that_once_failed(seed):
+    run_faults(seed)
+
+
 def mesh_of(full: int, seed: int = 1, thin: int = 0) -> Simulation:
     """A simulation in which so many full and thin members train."""
     simulation = Simulation(seed, SHORT)

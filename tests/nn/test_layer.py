@@ -222,3 +222,28 @@ def test_a_wrong_backward_names_the_layer(layer: nn.Layer, sentence: str) -> Non
     network = nn.Sequential(own=layer).initialize("numpy")
     with pytest.raises(GradientError, match=sentence):
         nn.value_and_grad(network, lambda x: tensor.sum(network(x)))(tensor.ones((3, 2), device="numpy"))
+
+
+class Wrapped(nn.Layer):
+    """A layer with parameters of its own, around one that has some too."""
+
+    def __init__(self) -> None:
+        self.inner = nn.Linear(2, 2)
+        self.factor = nn.Parameter((2,), nn.initialization.ones)
+
+    def forward(self, x: Array) -> Array:
+        return self.inner(x) * self.factor
+
+    def backward(self, gradient: Array, output: Array, x: Array) -> tuple[Array, dict[str, Array]]:
+        of_inner = gradient * self.factor
+        return of_inner @ self.inner.weight, {
+            "factor": tensor.sum(gradient * self.inner(x), axis=0),
+            "inner.weight": of_inner.T @ x,
+            "inner.bias": tensor.sum(of_inner, axis=0),
+        }
+
+
+def test_a_backward_of_ones_own_answers_for_the_layers_within() -> None:
+    network = nn.Sequential(own=Wrapped()).initialize("numpy")
+    x = numpy.random.default_rng(1).normal(size=(3, 2)).astype(numpy.float32)
+    nn.check_gradient(network, tensor.asarray(x, device="numpy"))

@@ -87,6 +87,8 @@ def test_definition_round_trip() -> None:
     assert nn.load_optimizer(optimizer.definition()).definition() == optimizer.definition()
     with pytest.raises(NetworkError, match=r"no optimizer of type 'adam'. Known are: sgd"):
         nn.load_optimizer({"type": "adam"})
+    with pytest.raises(NetworkError, match="no optimizer of type"):
+        nn.load_optimizer({"type": ["sgd"]})
     for params in ({"lr": "fast"}, {"rate": 1}, []):
         with pytest.raises(NetworkError, match=r"optimizer .*sgd.* cannot be made: "):
             nn.load_optimizer({"type": "sgd", "params": params})

@@ -1,5 +1,6 @@
 """Devices are found, named, chosen per context, and their absence is explained."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import pytest
 
 import tensor
 from tensor import discovery
+from tensor.device import OpenCLDevice
 
 
 def test_numpy_is_always_there_and_last():
@@ -117,3 +119,79 @@ def test_everything_public_is_listed():
         name for name in public if isinstance(getattr(tensor, name), type(tensor)) and name != "errors"
     }
     assert public - modules == set(tensor.__all__)
+
+
+class BrokenPlatform:
+    """A platform whose driver fails at the first question."""
+
+    @property
+    def name(self):
+        import pyopencl
+
+        raise pyopencl.LogicError("out of host memory")
+
+    get_devices = name.fget
+
+
+@pytest.mark.parametrize(
+    ("platforms", "sentence"),
+    [
+        (lambda: [BrokenPlatform()], "The OpenCL platform number 0 does not tell its devices"),
+        (lambda: [], "No OpenCL device was found"),
+        (lambda: BrokenPlatform().name, "No OpenCL platform is installed"),
+    ],
+)
+def test_platforms_of_no_use_are_named_and_numpy_is_left(monkeypatch, opencl, platforms, sentence):
+    monkeypatch.setattr("pyopencl.get_platforms", platforms)
+    found, notes = discovery._discovered.__wrapped__()
+    assert [each.spec for each in found] == ["numpy"]
+    assert sentence in notes[0]
+
+
+def test_a_device_that_cannot_be_used_says_so(opencl, monkeypatch):
+    import pyopencl
+
+    def refuse(devices):
+        raise pyopencl.RuntimeError("device not available")
+
+    monkeypatch.setattr("pyopencl.Context", refuse)
+    with pytest.raises(tensor.errors.DeviceError, match=r"cannot be used .*not available.*numpy"):
+        tensor.zeros(3, device=OpenCLDevice(opencl.raw, "broken"))
+
+
+def test_threads_that_come_first_at_once_share_one_queue(opencl):
+    device = OpenCLDevice(opencl.raw, "fresh")
+    together, seen = threading.Barrier(8), []
+
+    def work():
+        together.wait()
+        seen.append((device.queue, device.pool, device.context))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 8
+    assert len({tuple(map(id, each)) for each in seen}) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_the_child_of_a_fork_is_refused_rather_than_hung(opencl):
+    script = (
+        "import os, sys, tensor\n"
+        f"x = tensor.ones(3, device={opencl.spec!r})\n"
+        "float(tensor.sum(x))\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "try:\n"
+        "    x.numpy()\n"
+        "except tensor.errors.DeviceError as error:\n"
+        "    print(error, float(tensor.sum(tensor.ones(3, device='numpy'))))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "forked after its parent" in result.stdout
+    assert result.stdout.endswith("3.0\n")

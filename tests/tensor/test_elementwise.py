@@ -226,3 +226,42 @@ def test_devices_are_never_mixed_silently():
         tensor.zeros(3, device=first) + tensor.zeros(3, device=last)
     moved = tensor.ones(3, device=first).to_device(last)
     assert numpy.asarray(moved + tensor.ones(3, device=last)).tolist() == [2, 2, 2]
+
+
+def test_a_slice_past_the_end_is_empty(device):
+    x = numpy.arange(24, dtype=numpy.float32).reshape(8, 3)
+    y = tensor.asarray(x)
+    for key in [slice(8, 9), slice(20, None), slice(2, 5, -1), slice(7, 3)]:
+        assert numpy.asarray(y[:, 1:][key]).shape == x[:, 1:][key].shape
+        assert (y[:, 1:][key] * 2 + 1).shape == (0, 2)
+
+
+def test_numbers_and_dtypes_that_do_not_fit_are_named(device):
+    for number, dtype in [(300, "uint8"), (float("nan"), "int32"), (float("inf"), "uint8"), (-1, "uint16")]:
+        with pytest.raises(tensor.errors.DTypeError, match=f"{number} does not fit into {dtype}"):
+            tensor.full(3, number, dtype)
+        with pytest.raises(tensor.errors.DTypeError, match=f"{number} does not fit into {dtype}"):
+            tensor.zeros(3, dtype)[0] = number
+    with pytest.raises(tensor.errors.DTypeError, match="no dtype 'nonsense'; there are: bool, int8"):
+        tensor.zeros(3, "nonsense")
+    with pytest.raises(tensor.errors.ShapeError, match="step of a slice must not be 0"):
+        tensor.zeros(3)[::0]
+
+
+def test_bytes_in_the_other_order_are_turned(device):
+    for code in (">i4", ">f4", ">u2", ">f8"):
+        values = numpy.array([1, 2, 1000], code)
+        assert numpy.asarray(tensor.asarray(values)).tolist() == [1, 2, 1000]
+        x = tensor.zeros(3, values.dtype.newbyteorder("=") if code != ">f8" else "float32")
+        x[...] = values
+        assert numpy.asarray(x).tolist() == [1, 2, 1000]
+
+
+def test_infinities_are_values_not_warnings(device):
+    huge = tensor.full((1, 2, 2, 1), 3e38)
+    assert numpy.isposinf(float(tensor.sum(huge)))
+    assert numpy.isposinf(float(tensor.avg_pool2d(huge, (2, 2))))
+    assert numpy.isposinf(float(tensor.conv2d(huge, huge)))
+    assert numpy.isnan(
+        numpy.asarray(tensor.softmax_cross_entropy(huge.reshape(2, 2) * 2, tensor.asarray([0, 1])))
+    ).all()

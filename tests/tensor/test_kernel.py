@@ -50,28 +50,67 @@ def test_wrong_kernels_are_explained(opencl):
     x = tensor.zeros((4, 4))
     with pytest.raises(tensor.errors.ShapeError, match=r"view with strides \(1, 4\)"):
         tensor.kernel(SCALE, "scale")(1, x, x.T, 2.0, 1)
+    with pytest.raises(
+        tensor.errors.DeviceError,
+        match=r"refused kernel scale with global size \(10,\) and local size \(3,\)",
+    ):
+        tensor.kernel(SCALE, "scale")(10, tensor.zeros(10), tensor.zeros(10), 2.0, 10, local_size=(3,))
     with pytest.raises(tensor.errors.DeviceError, match="needs an OpenCL device"):
         tensor.kernel(SCALE, "scale")(1, tensor.zeros(1, device="numpy"))
 
 
+def scaled_by_another_process(device):
+    """4 · 2 by a kernel that this process has not built, as far as it remembers."""
+    device.programs.clear()
+    out = tensor.empty(1)
+    tensor.kernel(SCALE, "scale")(1, out, tensor.full(1, 4.0), 2.0, 1)
+    return float(out)
+
+
 def test_binaries_are_cached_on_disk_and_a_broken_one_is_built_anew(opencl, tmp_path, monkeypatch):
     monkeypatch.setenv("MESH_CACHE", str(tmp_path))
-
-    def run():
-        out = tensor.empty(1)
-        tensor.kernel(SCALE, "scale")(1, out, tensor.full(1, 4.0), 2.0, 1)
-        return float(out)
-
-    assert run() == 8
-    (cached,) = (tmp_path / "kernels").iterdir()
+    monkeypatch.setattr(program, "_has_own_cache", lambda device: False)
     compiled = []
     original = program._compile
     monkeypatch.setattr(program, "_compile", lambda *a: compiled.append(1) or original(*a))
-    assert run() == 8
-    assert not compiled
-    cached.write_bytes(b"{}\nnot a binary")
-    assert run() == 8
-    assert compiled
+
+    assert scaled_by_another_process(opencl) == 8
+    (cached,) = (tmp_path / "kernels").iterdir()
+    assert scaled_by_another_process(opencl) == 8
+    assert len(compiled) == 1
+    head, binary = whole = cached.read_bytes().split(b"\n", 1)
+    for number, broken in enumerate([b"{}\nnot a binary", b"[]\n", head, head + b"\n" + binary[:-100], b""]):
+        cached.write_bytes(broken)
+        assert scaled_by_another_process(opencl) == 8
+        assert len(compiled) == number + 2
+    assert cached.read_bytes().split(b"\n", 1)[0] == whole[0]
+    assert [*cached.parent.iterdir()] == [cached]
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(opencl, tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "_has_own_cache", lambda device: False)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MESH_CACHE", str(tmp_path / "file"))
+    assert scaled_by_another_process(opencl) == 8
+
+    def full(*paths):
+        raise OSError("no space left on device")
+
+    monkeypatch.setenv("MESH_CACHE", str(tmp_path / "full"))
+    monkeypatch.setattr(program.os, "replace", full)
+    assert scaled_by_another_process(opencl) == 8
+    assert not [*(tmp_path / "full" / "kernels").iterdir()]
+
+
+def test_a_source_is_built_once_for_all_its_kernels(opencl, monkeypatch):
+    opencl.programs.clear()
+    compiled = []
+    original = program._compile
+    monkeypatch.setattr(program, "_compile", lambda *a: compiled.append(1) or original(*a))
+    monkeypatch.setattr(program, "_has_own_cache", lambda device: True)
+    for name in ("scale", "pick"):
+        tensor.kernel(SCALE, name).on(opencl)
+    assert len(compiled) == 1
 
 
 def test_a_new_primitive_is_taped_and_runs_everywhere(device):

@@ -1,5 +1,7 @@
 """Memory: loops do not grow, scopes release, and too much is an error that names sizes."""
 
+import threading
+
 import numpy
 import pytest
 
@@ -91,3 +93,23 @@ def test_too_much_memory_is_an_error_with_sizes(opencl):
         tensor.empty(2**40)
     assert caught.value.exit_code == 5
     assert float(tensor.sum(tensor.ones(3))) == 3
+
+
+def test_memory_is_counted_while_another_thread_records(opencl):
+    x, failures = tensor.ones(10), []
+    done = threading.Event()
+
+    def count():
+        try:
+            while not done.is_set():
+                tensor.memory(opencl)
+        except RuntimeError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    recordings = [tensor.record(lambda: x + 1) for _ in range(300)]
+    done.set()
+    thread.join()
+    assert len(recordings) == 300
+    assert not failures

@@ -118,3 +118,56 @@ def test_a_replay_is_bit_equal_to_the_run(device, generator):
     first = numpy.asarray(recording.result)
     assert (numpy.asarray(recording.replay()) == first).all()
     assert len(recording) > 0
+
+
+def test_a_scope_inside_is_replayed(device):
+    x = tensor.ones(1000)
+
+    @tensor.scope()
+    def step():
+        x[...] = numpy.float32(1) + numpy.zeros(1000, numpy.float32)
+        return tensor.sum(x * 2 + 1)
+
+    recording = tensor.record(step)
+    x[...] = 7
+    assert float(recording.replay()) == 3000
+
+
+def test_what_is_done_elsewhere_is_not_recorded_in_silence():
+    first, *_, last = tensor.devices()
+    if first is last:
+        pytest.skip("needs two devices")
+    x = tensor.ones(3, device=last)
+    with (
+        tensor.use_device(first),
+        pytest.raises(tensor.errors.RecordError, match=f"Nothing was done on {first.spec}"),
+    ):
+        tensor.record(lambda: x + 1)
+    assert numpy.asarray(tensor.record(lambda: x + 1, device=last).replay()).tolist() == [2, 2, 2]
+
+
+def test_recordings_of_many_sizes_leave_nothing_behind(opencl):
+    def recorded(size):
+        x = tensor.ones((size, 1000))
+        return tensor.record(lambda: tensor.sum(tensor.exp(x) * 2, axis=0))
+
+    def held():
+        memory = tensor.memory()
+        return memory.in_use_bytes + memory.held_bytes
+
+    recordings = [recorded(400) for _ in range(4)]
+    before = held()
+    for size in range(1, 60):
+        recordings.append(recorded(size))
+        float(recordings.pop(0).replay()[0])
+    assert held() < before
+
+
+def test_the_memory_of_a_replay_is_its_own_even_if_the_pool_is_emptied(opencl):
+    x = tensor.ones(100_000)
+    expected = 100_000 * ((2 * 3 + 1) / 4)
+    recording = tensor.record(lambda: tensor.sum((x * 2 * 3 + 1) / 4))
+    recording.pool.free_held()  # what it does by itself when the device is full
+    others = [tensor.zeros(100_000) for _ in range(8)]
+    assert float(recording.replay()) == expected
+    assert all(float(tensor.sum(each)) == 0 for each in others)

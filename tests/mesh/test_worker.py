@@ -1,0 +1,251 @@
+"""One peer's arithmetic: sums that add up however they are cut, state that travels bit by bit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nn
+import tensor
+from mesh import worker as workers
+from mesh.datasets import Store
+from mesh.errors import JobFailedError
+from mesh.job import Job
+from mesh.message import Push
+from mesh.tasks import (
+    Applied,
+    Apply,
+    BucketReady,
+    Evaluate,
+    Follow,
+    Gradient,
+    Install,
+    Merge,
+    Promote,
+    Replay,
+    Result,
+    Save,
+    Shadow,
+    Snapshot,
+    Task,
+)
+from mesh.worker import Worker
+
+VIEW = (1, (0, ""))
+DEVICES = [each.spec for each in tensor.devices()]
+JOB = Job(network=nn.models.lenet((8, 8, 1)), data="digits", codec="fp32", batch=120)
+IDS = np.random.default_rng(0).permutation(1500)[:120]
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    return Store.of(nn.data.load("digits"))
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def do(worker: Worker, task: Task) -> list[Result]:
+    results: list[Result] = []
+    with tensor.use_device(worker.device):
+        if isinstance(task, Gradient):
+            worker.view = task.view
+        worker.execute(task, results.append)
+    return results
+
+
+def pushes(worker: Worker, step: int, ids: np.ndarray) -> dict[int, Push]:
+    ready = [each for each in do(worker, Gradient(VIEW, step, ids)) if isinstance(each, BucketReady)]
+    return {
+        each.bucket: Push(VIEW, step, each.bucket, each.samples, each.loss, each.digest, each.payload)
+        for each in ready
+    }
+
+
+def merged(worker: Worker, step: int, parts: list[dict[int, Push]]) -> tuple[bytes, ...]:
+    buckets = range(len(worker.plan.buckets))
+    return tuple(
+        bytes(do(worker, Merge(VIEW, step, bucket, tuple(part[bucket] for part in parts)))[0].payload)
+        for bucket in buckets
+    )
+
+
+def vector(payloads: tuple[bytes, ...]) -> np.ndarray:
+    return np.frombuffer(b"".join(payloads), np.float32)
+
+
+def train(some: list[Worker], steps: range) -> list[tuple[bytes, ...]]:
+    """Let all of them apply the same UPDATEs, each worker's share of the samples in them; the UPDATEs."""
+    made = []
+    for step in steps:
+        ids = np.random.default_rng(step).permutation(1500)[:120]
+        parts = [pushes(each, step, ids[number :: len(some)]) for number, each in enumerate(some)]
+        made.append(merged(some[0], step, parts))
+        for each in some:
+            do(each, Apply(step, made[-1]))
+    return made
+
+
+def weights(worker: Worker) -> np.ndarray:
+    return np.asarray(worker.network.vector).copy()
+
+
+def test_gradient_is_the_mean_over_the_samples(store, device):
+    """Against value_and_grad of the mean loss over the whole batch at once."""
+    worker = Worker(JOB, store, device, None)
+    got = vector(merged(worker, 1, [pushes(worker, 1, IDS)]))
+    network = nn.load_definition(JOB.network).initialize(device, JOB.seed)
+    with tensor.use_device(device):
+        images = (
+            tensor.astype(tensor.asarray(store.arrays["train_images"][IDS]), tensor.float32)
+            * store.manifest.scale
+        )
+        labels = tensor.asarray(store.arrays["train_labels"][IDS].astype(np.int32))
+        loss, _ = nn.value_and_grad(network, lambda: nn.softmax_cross_entropy(network(images), labels))()
+    np.testing.assert_allclose(got, np.asarray(network.gradient), rtol=1e-4, atol=1e-6)
+    total = sum(push.loss for push in [pushes(worker, 1, IDS)[0]])
+    assert total / 120 == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_gradient_does_not_depend_on_micro_batches(store, device, monkeypatch):
+    whole = vector(merged(*one_step(Worker(JOB, store, device, None))))
+    monkeypatch.setattr(workers, "MICRO_BATCH", 50)
+    pieces = vector(merged(*one_step(Worker(JOB, store, device, None))))
+    np.testing.assert_allclose(pieces, whole, rtol=1e-4, atol=1e-6)
+
+
+def one_step(worker: Worker) -> tuple[Worker, int, list[dict[int, Push]]]:
+    return worker, 1, [pushes(worker, 1, IDS)]
+
+
+def test_shares_of_three_add_up_to_one(store, device):
+    worker = Worker(JOB, store, device, None)
+    whole = vector(merged(worker, 1, [pushes(worker, 1, IDS)]))
+    parts = [pushes(worker, 1, ids) for ids in (IDS[:1], IDS[1:50], IDS[50:])]
+    np.testing.assert_allclose(vector(merged(worker, 1, parts)), whole, rtol=1e-4, atol=1e-6)
+
+
+def test_buckets_come_last_layer_first_and_each_once(store, device):
+    worker = Worker(JOB, store, device, None)
+    order = [each.bucket for each in do(worker, Gradient(VIEW, 1, IDS)) if isinstance(each, BucketReady)]
+    assert sorted(order) == list(range(len(worker.plan.buckets)))
+    assert order[-1] == 0
+
+
+@pytest.mark.parametrize("codec", ["dettmers8", "fp32"])
+def test_devices_that_are_fed_the_same_updates_hold_the_same_bits(store, codec):
+    some = [Worker(replace(JOB, codec=codec), store, device, None) for device in DEVICES]
+    if len(some) == 1:
+        pytest.skip("NumPy alone here")
+    train(some, range(1, 6))
+    first, *rest = some
+    for other in rest:
+        assert weights(other).tobytes() == weights(first).tobytes()
+        for name, state in first.optimizer.state.items():
+            assert np.asarray(other.optimizer.state[name]).tobytes() == np.asarray(state).tobytes()
+    payloads = tuple(first.codec.encode(np.zeros(bucket.size, np.float32)) for bucket in first.plan.buckets)
+    digests = {do(each, Apply(6, payloads))[0].digest for each in some}
+    assert len(digests) == 1
+
+
+def test_snapshot_and_replay_lead_to_the_same_bits(store, device):
+    teacher, learner = (Worker(JOB, store, device, None) for _ in range(2))
+    train([teacher], range(1, 4))
+    (snapshot,) = do(teacher, Snapshot("learner", 3))
+    assert max(map(len, snapshot.parts)) <= workers.PART_BYTES
+    after = train([teacher], range(4, 7))
+    do(learner, Install(3, snapshot.parts))
+    for step, payloads in enumerate(after, 4):
+        do(learner, Replay(step, payloads))
+    (promoted,) = do(learner, Promote(6, orphan=False))
+    assert weights(learner).tobytes() == weights(teacher).tobytes()
+    both = [merged_apply(each) for each in (teacher, learner)]
+    assert both[0] == both[1]  # the optimizer's state came along
+    assert isinstance(promoted, Applied)
+
+
+def merged_apply(worker: Worker) -> int:
+    payloads = tuple(
+        worker.codec.encode(np.full(bucket.size, 0.01, np.float32)) for bucket in worker.plan.buckets
+    )
+    return int(do(worker, Apply(7, payloads))[0].digest)
+
+
+def test_state_of_another_network_is_refused(store):
+    worker = Worker(JOB, store, "numpy", None)
+    with pytest.raises(JobFailedError, match="state"):
+        do(worker, Install(3, (bytes(400),)))
+
+
+@pytest.mark.parametrize("codec", ["dettmers8", "fp32"])
+def test_thin_peer_follows_the_weights(store, device, codec):
+    job = replace(JOB, codec=codec)
+    full, thin = Worker(job, store, device, None), Worker(job, store, device, None)
+    buckets = tuple(range(len(full.plan.buckets)))
+    for step in range(1, 8):
+        train([full], range(step, step + 1))
+        shadows = do(full, Shadow(VIEW, step, step == 1, buckets))
+        payloads = tuple(each.payload for each in sorted(shadows, key=lambda each: each.bucket))
+        do(thin, Follow(step, step == 1, payloads))
+        error = np.abs(weights(thin) - weights(full)).max()
+        assert error <= (2e-3 if codec == "dettmers8" else 1e-6) * (8 if step == 1 else 1)
+    do(thin, Promote(7, orphan=True))
+    for state in thin.optimizer.state.values():
+        assert not np.asarray(state).any()
+
+
+def test_every_full_peer_can_cast_the_same_shadow(store):
+    some = [Worker(replace(JOB, codec="dettmers8"), store, device, None) for device in DEVICES]
+    for step in (1, 2):
+        train(some, range(step, step + 1))
+        shadows = [do(each, Shadow(VIEW, step, step == 1, (0, 1))) for each in some]
+        for other in shadows[1:]:
+            assert [bytes(each.payload) for each in other] == [bytes(each.payload) for each in shadows[0]]
+
+
+def test_loss_that_is_not_finite_ends_the_job(store, device):
+    worker = Worker(JOB, store, device, None)
+    worker.network.vector[...] = np.full(worker.plan.parameters, 1e30, np.float32)
+    with pytest.raises(JobFailedError, match="--lr") as error, np.errstate(all="ignore"):
+        do(worker, Gradient(VIEW, 1, IDS))
+    assert error.value.exit_code == 1
+
+
+def test_gradient_of_an_older_view_is_given_up(store, monkeypatch):
+    monkeypatch.setattr(workers, "MICRO_BATCH", 10)
+    worker = Worker(JOB, store, "numpy", None)
+    worker.view = (2, (1, "a"))
+    results: list[Result] = []
+    with tensor.use_device("numpy"):
+        worker.execute(Gradient(VIEW, 1, IDS), results.append)
+    assert results == []
+
+
+def test_measuring_and_saving(store, device, tmp_path: Path):
+    worker = Worker(JOB, store, device, tmp_path)
+    train([worker], range(1, 9))
+    (measured,) = do(worker, Evaluate(8))
+    with tensor.use_device(worker.device):
+        worker.network.evaluate()
+        images, labels = store.test()
+        x = tensor.asarray(images.astype(np.float32) * np.float32(store.manifest.scale))
+        guessed = np.asarray(worker.network(x)).argmax(axis=1)
+        worker.network.train()
+    assert measured.accuracy == pytest.approx((guessed == labels).mean(), abs=1e-6)
+    (saved,) = do(worker, Save(8))
+    assert Path(saved.path).parent == tmp_path
+    assert do(Worker(JOB, store, device, None), Save(8)) == []  # without a folder nothing is written
+
+
+def test_preparing_learns_nothing(store, device):
+    worker = Worker(JOB, store, device, None)
+    before = weights(worker)
+    with tensor.use_device(worker.device):
+        prepared = worker.prepare()
+    assert weights(worker).tobytes() == before.tobytes()
+    assert not any(np.asarray(state).any() for state in worker.optimizer.state.values())
+    assert prepared.speed > 0
+    assert prepared.plan.parameters == before.size
