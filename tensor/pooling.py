@@ -62,7 +62,7 @@ def _max_pool2d_backward(
         cells = window.shape[1] * window.shape[2]
         flat = (window == y[:, i : i + 1, j : j + 1]).reshape(x.shape[0], cells, x.shape[3])
         first = flat & (numpy.cumsum(flat, axis=1) == 1)  # of several equal maxima the first one gets it all
-        dx[:, rows, columns] += first.reshape(window.shape) * dy[:, i : i + 1, j : j + 1]
+        dx[:, rows, columns] += numpy.where(first.reshape(window.shape), dy[:, i : i + 1, j : j + 1], 0)
     return dx
 
 
