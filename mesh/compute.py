@@ -24,6 +24,7 @@ class Compute:
         self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._submitted = 0
         self._done = 0
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
         self._thread.start()
 
@@ -65,7 +66,13 @@ class Compute:
         return [self._results.get_nowait() for _ in range(self._results.qsize())]
 
     def close(self, timeout_s: float) -> None:
-        """End the thread after what it is doing; does not wait longer than that."""
+        """End the thread after what it is doing, or in the middle of a gradient; does not wait longer.
+
+        What is still waiting to be done is not. A thread that outlives the interpreter aborts the process.
+        """
+        self._closing = True
+        if self.worker is not None:
+            self.worker.view = None
         self._tasks.put(None)
         self._thread.join(timeout_s)
 
@@ -81,12 +88,11 @@ class Compute:
         np.seterr(over="ignore", invalid="ignore")  # this thread's: what is not finite is found and said
         while (work := self._tasks.get()) is not None:
             try:
-                work()
+                if not self._closing:
+                    work()
             except MeshError as error:
                 self._emit(Failed(str(error), error.exit_code))
-            except (
-                Exception
-            ) as error:  # the thread must not die in silence: whatever it is ends the job, with its name
+            except Exception as error:  # not in silence: whatever it is ends the job, with its name
                 self._emit(Failed(f"the computation broke: {type(error).__name__}: {error}", 1))
                 raise
             finally:

@@ -24,6 +24,7 @@ from tensor.program import cache_folder
 
 CHUNK_BYTES = 1 << 20
 WAIT_S = 60.0
+_HEXADECIMAL = frozenset("0123456789abcdef")
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -71,7 +72,7 @@ class Manifest:
             )
             manifest = cls(**{**facts, "parts": parts})
             manifest.check()
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ProtocolError(f"the peer's data manifest is not one of this version: {error}") from error
         return manifest
 
@@ -82,6 +83,8 @@ class Manifest:
         for part in self.parts:
             chunks = -(-part.shape[0] // max(part.rows, 1)) if part.shape else 0
             size_bytes = part.rows * math.prod(part.shape[1:]) * np.dtype(part.dtype).itemsize
+            if not all(len(digest) == 64 and set(digest) <= _HEXADECIMAL for digest in part.digests):
+                raise ValueError(f"{part.name} has chunks that are not named by their SHA-256")
             if np.dtype(part.dtype).kind not in "iu":
                 raise ValueError(f"{part.name} has values of type {part.dtype}")
             if (

@@ -1,13 +1,13 @@
 """What can go wrong in a mesh, as sentences for the user.
 
 MeshError (tensor.errors)            exit code 1
-├── JobFailedError                   1   the job itself failed: a loss that is not finite, no peer with
-the data ├── RunFolderError                   1   the folder of a run cannot be written ├── UsageError
-2   a wrong argument, an unknown job, a port in use ├── UnreachableError                 3   no peer
-answers at the address ├── RefusedError                     4   a peer answers and says no: another
-version, another layer file, too many peers ├── ProtocolError                    4   a peer broke the
-protocol: cut, foreign or oversized messages └── CodecError (mesh.codec)          1   a payload that
-does not decode, a value that may not be encoded
+├── JobFailedError                   1   the job itself failed: a loss that is not finite, missing data
+├── RunFolderError                   1   the folder of a run cannot be written
+├── UsageError                       2   a wrong argument, an unknown job, a port in use
+├── UnreachableError                 3   no peer answers at the address
+├── RefusedError                     4   a peer answers and says no: version, layer file, too many peers
+├── ProtocolError                    4   a peer broke the protocol: cut, foreign or oversized messages
+└── CodecError (mesh.codec)          1   a payload that does not decode, a value that may not be encoded
 """
 
 from tensor.errors import MeshError

@@ -21,16 +21,17 @@ class Exchange:
         self._merging: set[Part] = set()
 
     def begin_view(self, step: int) -> None:
-        """A view begins with `step`: pushes are made anew, and what was merged of that step or
-        later is void.
+        """A view begins with `step`: pushes for that step or later are made anew, and what was merged of
+        them is void. Of the steps before, others may still miss something.
         """
         self._pushes.clear()
         self._merging.clear()
-        self.own_pushes.clear()
         self.own_weights.clear()
         self.weights.clear()
         for late in [number for number in self.updates if number >= step]:
             del self.updates[late]
+        for part in [part for part in self.own_pushes if part[0] >= step]:
+            del self.own_pushes[part]
 
     def forget_before(self, step: int) -> None:
         """Nothing older than `step` will be asked for any more."""

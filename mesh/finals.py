@@ -2,6 +2,7 @@
 ever spoken of.
 """
 
+import math
 from collections import Counter
 
 from mesh import events
@@ -32,8 +33,8 @@ class Finals:
         self._bytes = host.bytes_sent()
 
     def note(self, message: Update | Weights) -> None:
-        """The samples and the loss of a step stand in every message about its first bucket."""
-        if message.bucket == 0:
+        """The samples and the loss of a step stand in every message about it, if its sender knew them."""
+        if message.samples:
             self._facts[message.step] = (message.samples, message.loss)
 
     def facts(self, step: int) -> tuple[int, float]:
@@ -61,6 +62,8 @@ class Finals:
         return self._tellable()
 
     def _report(self, step: int, view: View, now: float) -> None:
+        if step not in self._facts and math.isnan(self.loss):
+            return  # it was merged before this peer came, which has heard nothing of it
         samples, self.loss = self.facts(step)
         sent = self._host.bytes_sent()
         self._host.emit(

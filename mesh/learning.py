@@ -8,6 +8,7 @@ a fresh snapshot of another member.
 """
 
 from collections import defaultdict
+from itertools import islice
 
 from mesh.host import Host
 from mesh.message import Payload, State, StateWant, Update, Want
@@ -56,7 +57,9 @@ class Learning:
         """A part of the snapshot."""
         if source != self._sponsor or self.exact is not None:
             return
-        if self._snapshot_step != state.step:
+        if not 0 <= state.part < state.parts:
+            return
+        if (self._snapshot_step, self._part_count) != (state.step, state.parts):
             self._snapshot_step, self._part_count = state.step, state.parts
             self._parts.clear()
             self._asked = {0}
@@ -73,8 +76,8 @@ class Learning:
             self._ask_for_parts()
 
     def _ask_for_parts(self) -> None:
-        missing = [part for part in range(self._part_count) if part not in self._parts]
-        for part in missing[:WINDOW]:
+        missing = (part for part in range(self._part_count) if part not in self._parts)
+        for part in islice(missing, WINDOW):
             if part not in self._asked:
                 self._asked.add(part)
                 self._host.send(self._sponsor, StateWant(self._snapshot_step, part))

@@ -13,7 +13,8 @@ before proposes that one.
 the connection: it never comes back under that identity. Why the third rule is safe: it needs all the
 living, so it meets every other quorum in a living peer, unless that quorum is dead to the last member. What
 such a quorum decided can be known to nobody but through a message still on its way; so a Prepare names the
-dead, and whoever promises hears no message of theirs again. A thin member, which promises nothing, may have
+dead, whoever promises hears no message of theirs again, and who dies after that Prepare counts only from the
+next one on. A thin member, which promises nothing, may have
 had that message: it gives way to the decision of the living, and work is marked with number and ballot of its
 view, so that none of the void one is ever counted.
 
@@ -39,7 +40,7 @@ the steward for a moment only, and the real one need not know of it.
 its 8-bit weights.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
 
 from mesh.message import Accept, Accepted, Ballot, Decided, Message, Prepare, Promise, Reject
@@ -48,9 +49,7 @@ from mesh.view import Member, View, ViewKey
 GRACE_S = 3.0  # how long a proposer with a quorum waits for the other members that it does not suspect
 RETRY_S = 0.5
 STALLED_S = 2.0  # how long a promise may bind its sender before it sees to a decision itself
-TAKEOVER_S = (
-    0.6  # how long a thin member waits, after the last full one died, for word of a view it may have missed
-)
+TAKEOVER_S = 0.6  # a thin member waits so long, after the last full one died, for word of a view it missed
 TAKEOVER_ROUND = 1 << 30
 
 FROZEN = -1  # in a Reject: its sender has promised to take no part in this view any more
@@ -81,6 +80,7 @@ class _Proposal:
     ballot: Ballot
     stop: int
     started: float
+    dead: frozenset[str]  # as its Prepare names them: those that have promised hear no more of these
     promises: dict[str, Promise] = field(default_factory=dict)
     value: View | None = None
     accepted: set[str] = field(default_factory=set)
@@ -139,7 +139,7 @@ class Membership:
         """The silent full members without whom no view can be decided; empty where one can."""
         voters = self.view.servers
         silent = [peer for peer in voters if peer in self.suspects - self.dead]
-        return tuple(silent) if silent and not self._is_quorum(set(voters) - self.suspects) else ()
+        return tuple(silent) if silent and not self._is_quorum(set(voters) - self.suspects, self.dead) else ()
 
     @property
     def is_widowed(self) -> bool:
@@ -155,14 +155,14 @@ class Membership:
         """Whether no promise of this peer forbids it to push for `step` in the present view."""
         return self._stop is None or step < self._stop
 
-    def _is_quorum(self, group: set[str]) -> bool:
+    def _is_quorum(self, group: set[str], dead: Set[str]) -> bool:
         voters = self.view.servers
         if not group or not group <= set(voters):
             return False
         twice = 2 * len(group)
         if twice > len(voters) or (twice == len(voters) and voters[0] in group):
             return True
-        return group >= set(voters) - self.dead
+        return group >= set(voters) - dead
 
     # ---- what this peer sees ----
 
@@ -209,7 +209,10 @@ class Membership:
             return []
         fault = bool(self.suspects & self._needed())
         proposal = self._proposal
-        if proposal and not (fault and proposal.stop) and now < self._retry_at:
+        outdated = proposal and (
+            (fault and proposal.stop) or self.dead & {*self.view.servers} > proposal.dead
+        )
+        if proposal and not outdated and now < self._retry_at:
             return self._choose(now)
         if fault or (proposal and not proposal.stop) or (stalled and self._stop == 0):
             return self._propose(now, hard=True)
@@ -242,7 +245,7 @@ class Membership:
         ballot = (max(self._promised[0], self._proposal.ballot[0] if self._proposal else 0) + 1, self.me)
         before = self._proposal
         started = before.started if before and hard and not before.stop else now  # grace outlasts a retry
-        self._proposal = _Proposal(ballot, stop, started)
+        self._proposal = _Proposal(ballot, stop, started, frozenset(self.dead & {*self.view.servers}))
         position = self.view.servers.index(self.me)
         self._retry_at = now + RETRY_S * (1 + 0.3 * position)
         prepare = Prepare(self.view.number, ballot, stop, tuple(sorted(self.dead)))
@@ -332,7 +335,7 @@ class Membership:
         promised = set(proposal.promises)
         wanted = set(self.view.servers) - (set() if proposal.stop else self.suspects)
         waited = proposal.stop == 0 and now - proposal.started >= GRACE_S
-        if not self._is_quorum(promised) or not (wanted <= promised or waited):
+        if not self._is_quorum(promised, proposal.dead) or not (wanted <= promised or waited):
             return []
         accepted = [promise for promise in proposal.promises.values() if promise.accepted is not None]
         if accepted:
@@ -388,7 +391,7 @@ class Membership:
         if proposal is None or message.ballot != proposal.ballot or proposal.value is None:
             return []
         proposal.accepted.add(source)
-        return self._decide(proposal.value) if self._is_quorum(proposal.accepted) else []
+        return self._decide(proposal.value) if self._is_quorum(proposal.accepted, proposal.dead) else []
 
     def _on_reject(self, message: Reject, now: float) -> Outgoing:
         proposal = self._proposal

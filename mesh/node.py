@@ -38,8 +38,11 @@ TICK_S = 0.05
 JOIN_PATIENCE_S = 8.0
 CHUNK_WINDOW = 4
 CHUNK_PATIENCE_S = 2.0
+CHUNK_AGAIN_S = 0.2  # after a peer that has not got it
 RATE_WINDOW_S = 5.0
 WIND_UP_S = 60.0  # for the last evaluation and the last save
+CLOSE_PATIENCE_S = 0.5  # for a kernel or a compiler under way
+LEAVE_PATIENCE_S = 1.0  # for the same, when the user wants out
 
 
 class Node:
@@ -72,6 +75,7 @@ class Node:
         self._transport = Transport(bound, port, self._me)
         self._compute = Compute(self._transport.wake)
         self._asked_chunks: dict[str, float] = {}
+        self._chunk_turn = 0
         self._finals: deque[tuple[float, int, int]] = deque()
         self._accuracy: float | None = None
         self._on_event: Callable[[Event], None] = lambda event: None
@@ -147,7 +151,7 @@ class Node:
         try:
             self._loop(on_tick or (lambda: None))
         finally:
-            self._compute.close(0.2)
+            self._compute.close(CLOSE_PATIENCE_S)
             self._transport.close()
 
     def _loop(self, on_tick: Callable[[], None]) -> None:
@@ -205,10 +209,9 @@ class Node:
                 self._give(Participant.on_message, source, message)
 
     def _refuse_foreign(self, source: str, error: ProtocolError) -> None:
-        """A joiner hears why it is not understood; from anyone else such a message is reported and
-        dropped.
-        """
-        if self._contact is not None and self._participant is not None and self._participant.peer is None:
+        """A joiner hears why it is not understood: what its contact says ends it. Anyone else is told."""
+        asks = self._participant is not None and self._participant.peer is None
+        if asks and source == self._contact:
             raise error
         self._transport.send(source, Refused(str(error)))
 
@@ -238,8 +241,11 @@ class Node:
         participant = self._participant
         assert participant is not None
         finished = participant.ended == "finished" and participant.peer is not None
-        deadline = _now() + (WIND_UP_S if finished else 1.0)
+        deadline = _now() + (WIND_UP_S if finished else LEAVE_PATIENCE_S)
         while not self._compute.idle and _now() < deadline:
+            if self._leaving:  # also asked for now, or before
+                deadline = min(deadline, _now() + LEAVE_PATIENCE_S)
+                self._leaving = False
             time.sleep(0.01)
         for result in self._compute.results():
             participant.on_result(result, _now())
@@ -318,7 +324,8 @@ class Node:
                 return
             if digest not in self._asked_chunks:
                 self._asked_chunks[digest] = now
-                source = sources[(int(now / CHUNK_PATIENCE_S) + int(digest[:4], 16)) % len(sources)]
+                turn = self._chunk_turn + int(now / CHUNK_PATIENCE_S) + int(digest[:4], 16)
+                source = sources[turn % len(sources)]
                 self._transport.send(source, ChunkWant(digest))
 
     def _known_members(self) -> tuple[Member, ...]:
@@ -334,7 +341,8 @@ class Node:
             if len(payload) and self._store.add(digest, payload):
                 del self._asked_chunks[digest]
             else:
-                self._asked_chunks[digest] = 0.0  # ask somebody else
+                self._chunk_turn += 1  # ask somebody else, but not at once: it may be the only one there is
+                self._asked_chunks[digest] = _now() - CHUNK_PATIENCE_S + CHUNK_AGAIN_S
             self._fetch_chunks()
 
     # ---- the Host of the protocol ----

@@ -37,6 +37,7 @@ class Participant:
         self._contacts = contacts
         self._patience_s = patience_s
         self._plan: Plan | None = None
+        self._save_every = 0
         self._begin(now)
 
     @classmethod
@@ -48,8 +49,6 @@ class Participant:
         participant._save_every = save_every
         participant.peer = Peer(me, plan, view, host, now, save_every)
         return participant
-
-    _save_every = 0
 
     def _begin(self, now: float) -> None:
         self._asked_at = -ASK_INTERVAL_S
@@ -146,10 +145,8 @@ class Participant:
 
     def _on_welcome(self, welcome: Welcome, now: float) -> None:
         self.known = welcome.view
-        if self._plan is not None:
-            return
         self._answered_at = now
-        if self.welcome is None:
+        if self.welcome is None and self._plan is None:
             self.welcome = welcome
             self._host.prepare(welcome)
 
@@ -177,9 +174,8 @@ class Participant:
             self.ended = why
             return
         others = [member for member in view.members if member.id != self._me.id]
-        self._host.emit(
-            events.Note("voted out while this machine was away: joining again" if why == "excluded" else why)
-        )
+        if why == "excluded":
+            self._host.emit(events.Note("voted out while this machine was away: joining again"))
         stays_thin = why == "diverged" or not (self._me.learns or self._me.full)
         self._me = replace(self._me, id=self._host.fresh_id(), full=False, learns=not stays_thin)
         self._host.rename(self._me.id)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mesh import events
-from mesh.errors import JobFailedError
+from mesh.errors import JobFailedError, RefusedError
 from mesh.finals import Finals
 from mesh.host import Host
 from mesh.liveness import PING_INTERVAL_S, Liveness
@@ -28,6 +28,7 @@ from mesh.message import (
     Promise,
     Push,
     Ready,
+    Refused,
     Reject,
     State,
     StateWant,
@@ -38,23 +39,15 @@ from mesh.message import (
 )
 from mesh.plan import Plan
 from mesh.steps import Steps
-from mesh.tasks import (
-    Failed,
-    GradientDone,
-    Result,
-    Save,
-)
+from mesh.tasks import Failed, GradientDone, Result, Save
 from mesh.view import Member, View
 
-READY_INTERVAL_S = 0.5
-STUCK_S = 2.0  # no progress for so long: ask once more for what is missing
-LOST_S = 15.0  # a full member that could not catch up for so long joins again
 SLEPT_S = 1.0  # between two ticks: this process, or its whole machine, did nothing
 RECONNECT_S = 2.0
 LEAVE_S = 0.7  # a leaver waits so long for a step boundary
-FUTURE_MESSAGES_MOST = 4096
 SPEED_DRIFT = 1.5  # shares are dealt anew when a measured speed differs so much from the view's
 SPEED_INTERVAL_S = 10.0
+SPEED_MOST = 1e12  # samples/s: more is no measurement
 PROBED_S = 3.0  # for so long after its connection broke a peer is probed, even if something of it comes late
 
 
@@ -199,7 +192,9 @@ class Peer:
                 self.steps.receive_other(source, message, now)
             case Ping():
                 self._post(self._membership.hears(source, message.view))
-                self.speeds[source] = message.speed
+                if self._member(source) is not None and 0 < message.speed <= SPEED_MOST:
+                    self.speeds[source] = message.speed
+                self.steps.hears_applied(source, message.applied)
             case Prepare() | Promise() | Reject() | Accept() | Accepted() | Decided():
                 self._post(self._membership.receive(source, message, now))
                 self._notice_decision()
@@ -217,7 +212,10 @@ class Peer:
                 self._why[source] = "left"
             case Bye(finished):
                 self._on_bye(source, finished, now)
-            case Evaluated(step, accuracy, loss):
+            case Refused(reason) if self._member(source) is not None:
+                self._tell(self._others(), Bye(False))
+                raise RefusedError(reason)
+            case Evaluated(step, accuracy, loss) if self._member(source) is not None:
                 self._host.emit(events.Evaluated(step, accuracy, loss, source))
             case _:
                 pass
@@ -265,8 +263,8 @@ class Peer:
             if peer not in view.ids:
                 self._host.close(peer)
                 self._liveness.forget(peer)
+                self.speeds.pop(peer, None)
                 self._broke_at.pop(peer, None)
-                self.steps.forget(peer)
         mine = view.member(self.me.id)
         if mine is None:
             self.ended = "left" if self._leaving_since is not None else "excluded"
@@ -299,7 +297,7 @@ class Peer:
 
     def _may_want_in(self, member: Member) -> bool:
         """Whether a wish makes sense: a speed that shares can be cut by, and a member before it is full."""
-        return 0 < member.speed < float("inf") and not (member.full and self._member(member.id) is None)
+        return 0 < member.speed <= SPEED_MOST and not (member.full and self._member(member.id) is None)
 
     def _has_just_woken(self, now: float) -> bool:
         """Whether it was this peer that slept: then its connections broke for that, and may come back."""
@@ -332,8 +330,11 @@ class Peer:
 
     def _on_bye(self, source: str, finished: bool, now: float) -> None:
         self._why[source] = "left"
-        if finished and self.steps.applied == self.plan.steps:
-            self.steps.finalise(self.plan.steps, now)
+        if finished:
+            if self.steps.applied == self.plan.steps:
+                self.steps.finalise(self.plan.steps, now)
+            else:
+                self._host.emit(events.Note("the job was finished before this peer could take part"))
             self._go("finished")
         else:
             self._suspect(source, dead=True)

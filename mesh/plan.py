@@ -54,6 +54,10 @@ class Plan:
         slices = schedule.shares([member.speed for member in view.members], self.batch)
         return tuple(stop - start for start, stop in slices)
 
+    def share(self, view: View, peer: str) -> int:
+        """How many samples of a step `peer` computes."""
+        return self.shares(view)[view.ids.index(peer)]
+
     def server(self, view: View, step: int, bucket: int) -> str:
         """The peer that merges `bucket` in `step` of `view`."""
         return schedule.server(view.servers, step, bucket)

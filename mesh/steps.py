@@ -14,6 +14,7 @@ they have caught up. Others follow the 8-bit weights. Everything of older views 
 of a view to come waits for it.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -24,7 +25,7 @@ from mesh.finals import Finals
 from mesh.host import Host
 from mesh.learning import Learning
 from mesh.membership import TAKEOVER_ROUND, Membership
-from mesh.message import Evaluated, Message, Push, Ready, State, StateWant, Update, Want, Weights
+from mesh.message import Evaluated, Message, Push, Ready, Refused, State, StateWant, Update, Want, Weights
 from mesh.plan import Plan
 from mesh.sponsor import Sponsor
 from mesh.tasks import (
@@ -43,13 +44,15 @@ from mesh.tasks import (
     Shadow,
     ShadowReady,
     SnapshotReady,
+    Spoiled,
 )
 from mesh.view import Member, View
 
 READY_INTERVAL_S = 0.5
 STUCK_S = 2.0  # no progress for so long: ask once more for what is missing
-LOST_S = 15.0  # an exact peer that could not catch up for so long joins again
+LOST_S = 15.0  # an exact peer that could not catch up with the others for so long joins again
 FUTURE_MESSAGES_MOST = 4096
+STEPS_AHEAD_MOST = 2  # others may push for the step after the one whose last UPDATE is on its way to here
 
 StepMessage = Push | Update | Weights
 
@@ -87,8 +90,10 @@ class Steps:
         self._future: list[tuple[str, StepMessage]] = []
         self._headers: dict[tuple[int, int], tuple[int, float, int]] = {}
         self._ends_before: int | None = None
-        self._moved_at = 0.0
+        self._moved_at = self._behind_since = 0.0
+        self._others_applied = -1
         self._asked_at = self._ready_at = -STUCK_S
+        self._asks, self._asks_step = 0, -1  # how often this peer has asked for the step after that one
 
     # ---- views ----
 
@@ -99,8 +104,10 @@ class Steps:
         self.view = view
         self.begun = 0
         self._ends_before = None
-        self._moved_at = now
+        self._moved_at = self._behind_since = now
+        self._others_applied = -1
         self._headers.clear()
+        self._sponsor.keep(view.learners)
         self._exchange.begin_view(view.step)
         if not mine.full and self.applied > view.step - 1:
             self.exact = False  # what this learner applied does not stand, and it had no voice in that
@@ -115,10 +122,6 @@ class Steps:
             self._shadow(self.applied)
         waiting, self._future = self._future, []
         return waiting
-
-    def forget(self, peer: str) -> None:
-        """A member is gone."""
-        self._sponsor.forget(peer)
 
     def expect_view(self, view: View) -> bool:
         """A planned view is to begin; whether this peer's part in the present one is done."""
@@ -177,10 +180,12 @@ class Steps:
             return
         if not 0 <= message.bucket < self._plan.bucket_count(message.step):
             return
+        if message.step > min(self.applied + STEPS_AHEAD_MOST, self._plan.steps + 1):
+            return
         if not isinstance(message, Push):
             self._finals.note(message)
         match message:
-            case Push(step=step) if step > self.applied:
+            case Push(step=step) if step > self.applied and self._is_share(source, message):
                 self._exchange.add_push(source, message)
                 self._merge(step, message.bucket)
             case Update():
@@ -190,6 +195,16 @@ class Steps:
                 self._finals.digests[step] = message.digest
                 if step > self.view.step - 1:
                     self.finalise(step - 1, now)
+
+    def _is_share(self, source: str, push: Push) -> bool:
+        """Whether a push counts the samples that the schedule gives its sender, with a loss that is one."""
+        share = self._plan.share(self.view, source) if not self._plan.is_closing(push.step) else 0
+        return push.samples == share and math.isfinite(push.loss)
+
+    def hears_applied(self, source: str, step: int) -> None:
+        """Another member says which step it has applied."""
+        if source in self.view.ids:
+            self._others_applied = max(self._others_applied, step)
 
     def receive_other(self, source: str, message: Want | StateWant | State, now: float) -> None:
         """A question of another member, or a part of the exact state that was asked for."""
@@ -346,6 +361,8 @@ class Steps:
                 self._push(result)
             case Merged():
                 self._update(result)
+            case Spoiled(Merge(view=view)) if view == self.view.key:
+                self._refuse_push(result)
             case Applied(step, digest):
                 self._finals.digests[step] = digest
             case ShadowReady(view=view) if view == self.view.key:
@@ -359,6 +376,14 @@ class Steps:
             case _:
                 pass
 
+    def _refuse_push(self, spoiled: Spoiled) -> None:
+        """Merge without it is impossible: its sender is told to go, and the others redo the step."""
+        task = spoiled.task
+        sender = self.view.ids[spoiled.number]
+        where = f"bucket {task.bucket} of step {task.step}"
+        self._host.emit(events.Note(f"what {sender} sent for {where} was refused: {spoiled.reason}"))
+        self._send(sender, Refused(f"{self.me.id} refused {where}: {spoiled.reason}"))
+
     def _send_weights(self, ready: ShadowReady) -> None:
         samples, loss = self._finals.facts(ready.step)
         weights = Weights(ready.view, ready.step, ready.bucket, samples, loss, ready.digest, ready.payload)
@@ -368,15 +393,16 @@ class Steps:
     # ---- asking, and being asked ----
 
     def _on_want(self, source: str, want: Want) -> None:
-        if want.view != self.view.key:
-            return
-        part = (want.step, want.bucket)
-        if want.kind == "update" and want.bucket in self._exchange.updates.get(want.step, {}):
-            self._send(source, replace(self._exchange.updates[want.step][want.bucket], view=want.view))
-        elif want.kind == "push" and part in self._exchange.own_pushes:
-            self._send(source, self._exchange.own_pushes[part])
-        elif want.kind == "weights" and part in self._exchange.own_weights:
-            self._send(source, self._exchange.own_weights[part])
+        """Answer also from the view before: who is still in it would wait for ever for what was lost."""
+        exchange, part = self._exchange, (want.step, want.bucket)
+        update = exchange.updates.get(want.step, {}).get(want.bucket)
+        push, weights = exchange.own_pushes.get(part), exchange.own_weights.get(part)
+        if want.kind == "update" and update and want.view in (update.view, self.view.key):
+            self._send(source, replace(update, view=want.view))
+        elif want.kind == "push" and push and push.view == want.view:
+            self._send(source, push)
+        elif want.kind == "weights" and weights and weights.view == want.view:
+            self._send(source, weights)
 
     def learn(self, now: float) -> None:
         """A learner goes on, and asks to be full once it holds the exact state and the data."""
@@ -392,7 +418,9 @@ class Steps:
         for too long.
         """
         catching_up = self.exact and self.applied < self.view.step - 1
-        if catching_up and now - self._moved_at > LOST_S:
+        if not catching_up or self._others_applied < self.view.step - 1:
+            self._behind_since = now  # nobody can be behind where nobody is yet
+        elif now - self._behind_since > LOST_S:
             self._go("excluded")
             return
         patience = READY_INTERVAL_S if catching_up else STUCK_S
@@ -401,21 +429,25 @@ class Steps:
         ):
             return
         self._asked_at = now
+        self._asks = 0 if self._asks_step != self.applied else self._asks + 1
+        self._asks_step = self.applied
         step = self.applied + 1
         kind, held = ("update", self._exchange.updates) if self.exact else ("weights", self._exchange.weights)
         for bucket in range(self._plan.bucket_count(step)):
             if bucket not in held.get(step, {}):
-                self._send(self._holder(step, bucket, now), Want(self.view.key, step, bucket, kind))
+                self._send(self._holder(step, bucket), Want(self.view.key, step, bucket, kind))
         for (missing_step, bucket), member in self._exchange.awaited_pushes(self.view.ids):
             self._send(member, Want(self.view.key, missing_step, bucket, "push"))
 
-    def _holder(self, step: int, bucket: int, now: float) -> str:
+    def _holder(self, step: int, bucket: int) -> str:
         """Whom to ask for an UPDATE or for WEIGHTS."""
         if step < self.view.step and self.exact:
             if step == self.view.step - 1 and self.view.sources:
                 return self.view.sources[bucket]
             others = [peer for peer in self.view.servers if peer != self.me.id] or [self.me.id]
-            return others[int(now / READY_INTERVAL_S) % len(others)]
+            return others[self._asks % len(others)]
+        if self.exact:  # every full peer keeps UPDATEs: the server may have gone since
+            return self._plan.server(self.view, step, bucket + self._asks)
         return self._plan.server(self.view, step, bucket)
 
     def _tell(self, peers: Iterable[str], message: Message) -> None:

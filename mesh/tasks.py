@@ -165,6 +165,15 @@ class Merged:
 
 
 @dataclass(frozen=True)
+class Spoiled:
+    """The push number `number` of a merge does not decode: `reason` says why."""
+
+    task: Merge
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Applied:
     """The weights are those after `step`; `digest` is theirs."""
 
@@ -218,6 +227,6 @@ class Failed:
 
 
 Result = (
-    Prepared | BucketReady | GradientDone | Merged | Applied | ShadowReady | SnapshotReady
+    Prepared | BucketReady | GradientDone | Merged | Spoiled | Applied | ShadowReady | SnapshotReady
     | Measured | Saved | Failed
 )  # fmt: skip

@@ -28,6 +28,7 @@ from mesh.view import Member
 LINGER_MS = 500
 HEARTBEAT_MS = 500
 HEARTBEAT_TIMEOUT_MS = 2500  # a machine that answers none for so long sleeps, or is out of reach
+MESSAGES_WAITING_MOST = 4096  # for a peer that is away; what is more is dropped, and asked for again
 COPY_BELOW_BYTES = 64 << 10  # ZeroMQ copies smaller frames faster than it shares them
 
 
@@ -65,6 +66,7 @@ class Transport:
     def _router(self) -> zmq.Socket[bytes]:
         router = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        router.setsockopt(zmq.ROUTER_HANDOVER, 1)  # who dials again before its old connection is noticed dead
         self._tune(router)
         self._poller.register(router, zmq.POLLIN)
         return router
@@ -75,9 +77,7 @@ class Transport:
         each.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         each.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
         each.setsockopt(zmq.IPV6, 1)
-        each.setsockopt(
-            zmq.SNDHWM, 0
-        )  # the protocol bounds what is under way: two steps, a window of parts and chunks
+        each.setsockopt(zmq.SNDHWM, MESSAGES_WAITING_MOST)
         each.setsockopt(zmq.RCVHWM, 0)
 
     def _bind(self, router: zmq.Socket[bytes], host: str, port: int) -> int:

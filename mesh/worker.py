@@ -44,6 +44,7 @@ from mesh.tasks import (
     ShadowReady,
     Snapshot,
     SnapshotReady,
+    Spoiled,
     Task,
 )
 from mesh.view import ViewKey
@@ -172,10 +173,13 @@ class Worker:
         if self._steps.run(task.step, task.ids, images, labels, send, lambda: self.view != task.view):
             emit(GradientDone(task.view, task.step, len(task.ids), time.perf_counter() - begin))
 
-    def _merge(self, task: Merge) -> Merged:
+    def _merge(self, task: Merge) -> Merged | Spoiled:
         total = np.zeros(self.plan.buckets[task.bucket].size, np.float32)
-        for push in task.pushes:
-            self.codec.decode_add(push.payload, total)
+        for number, push in enumerate(task.pushes):
+            try:
+                self.codec.decode_add(push.payload, total)
+            except CodecError as error:
+                return Spoiled(task, number, str(error))
         total /= np.float32(sum(push.samples for push in task.pushes))
         return Merged(task.view, task.step, task.bucket, self.codec.encode(total))
 
@@ -222,13 +226,12 @@ class Worker:
     def _install(self, parts: tuple[Payload, ...]) -> None:
         self._exact = tensor.zeros(self.network.vector.shape, dtype=tensor.float32, device=self.device)
         self._exact_optimizer.initialize(self._exact)
-        state = np.frombuffer(b"".join(parts), np.float32)
+        state = b"".join(parts)
         names = sorted(self._exact_optimizer.state)
-        if state.size != self.plan.parameters * (1 + len(names)):
-            raise JobFailedError(
-                f"a peer's state has {state.size} values, this network needs another number of them"
-            )
-        vectors = state.reshape(-1, self.plan.parameters)
+        needed = 4 * self.plan.parameters * (1 + len(names))
+        if len(state) != needed:
+            raise JobFailedError(f"a peer's state has {len(state)} bytes, this network needs {needed}")
+        vectors = np.frombuffer(state, np.float32).reshape(-1, self.plan.parameters)
         self._exact[...] = vectors[0]
         for name, values in zip(names, vectors[1:], strict=True):
             self._exact_optimizer.state[name][...] = values
