@@ -7,7 +7,7 @@ refused · 5 no device or no data · 130 interrupted. A flag comes before the en
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -234,12 +234,26 @@ def _take_part(make_node: "Callable[[Path | None], Node]", folder: Path | None, 
             outcome = follow(node, reporters)
         except Exception:
             if interrupts.seen:  # whatever broke on the way out, the user wanted out
-                raise click.exceptions.Exit(INTERRUPTED) from None
+                _interrupted(node)
             raise
     if not as_json:
         click.echo(result_line(outcome))
     if interrupts.seen:
-        raise click.exceptions.Exit(INTERRUPTED)
+        _interrupted(node)
+
+
+def _interrupted(node: "Node") -> NoReturn:
+    """End with the exit code of an interruption, at once where the interpreter would wait for a
+    compiler or abort.
+    """
+    if node.computes:
+        import os
+        import sys
+
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+    raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def _configuration(ctx: click.Context) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from mesh.datasets import Manifest, Store
 from mesh.defaults import DEFAULT_PORT
 from mesh.errors import JobFailedError, ProtocolError, RefusedError, UnreachableError, UsageError
 from mesh.events import Event
+from mesh.fetching import Fetching
 from mesh.job import Job
 from mesh.message import Chunk, ChunkWant, Hello, Message, NotYet, Refused, Status, StatusWant, Welcome
 from mesh.participant import SOFTWARE, Participant
@@ -36,9 +37,6 @@ from mesh.worker import Worker
 LOOPBACK = "127.0.0.1"
 TICK_S = 0.05
 JOIN_PATIENCE_S = 8.0
-CHUNK_WINDOW = 4
-CHUNK_PATIENCE_S = 2.0
-CHUNK_AGAIN_S = 0.2  # after a peer that has not got it
 RATE_WINDOW_S = 5.0
 WIND_UP_S = 60.0  # for the last evaluation and the last save
 CLOSE_PATIENCE_S = 0.5  # for a kernel or a compiler under way
@@ -74,8 +72,7 @@ class Node:
         self.host = _address_towards(contact) if insecure else LOOPBACK
         self._transport = Transport(bound, port, self._me)
         self._compute = Compute(self._transport.wake)
-        self._asked_chunks: dict[str, float] = {}
-        self._chunk_turn = 0
+        self._fetching: Fetching | None = None
         self._finals: deque[tuple[float, int, int]] = deque()
         self._accuracy: float | None = None
         self._on_event: Callable[[Event], None] = lambda event: None
@@ -127,6 +124,13 @@ class Node:
     def port(self) -> int:
         """Where this peer can be joined."""
         return self._transport.port
+
+    @property
+    def computes(self) -> bool:
+        """Whether the compute thread is still at it, after `run`: in a compiler or a kernel that
+        nothing can stop.
+        """
+        return self._compute.alive
 
     @property
     def network(self) -> nn.Layer:
@@ -203,8 +207,8 @@ class Node:
                 self._transport.send(source, Status(self.snapshot().to_dict()))
             case ChunkWant(digest):
                 self._transport.send(source, Chunk(digest, self._store.get(digest) if self._store else b""))
-            case Chunk(digest, payload):
-                self._take_chunk(digest, payload)
+            case Chunk() if self._fetching is not None:
+                self._fetching.take(message, self._others(), _now())
             case _:
                 self._give(Participant.on_message, source, message)
 
@@ -233,7 +237,8 @@ class Node:
             self._give(Participant.leave)
         if self._store is not None and self._participant is not None:
             self._participant.has_data = self._store.complete
-            self._fetch_chunks()
+            if self._fetching is not None:
+                self._fetching.ask(self._others(), _now())
         self._give(Participant.on_tick)
 
     def _wind_up(self) -> None:
@@ -296,6 +301,7 @@ class Node:
         _compare_uses(job.uses, self._uses)
         self._job = job
         self._store = Store.fetched(Manifest.from_dict(welcome.manifest))
+        self._fetching = Fetching(self._store, self._transport.send)
         for member in welcome.view.members:
             self.open(member)
         self.prepare_worker()
@@ -307,43 +313,13 @@ class Node:
         assert store is not None
         self._compute.prepare(lambda: Worker(job, store, self._device, self._run_folder))
 
-    # ---- data ----
-
-    def _fetch_chunks(self) -> None:
-        """Ask other members for what is missing, a few chunks at a time, of another one after a while."""
-        store, participant = self._store, self._participant
-        if store is None or participant is None or store.complete:
-            return
-        now = _now()
-        self._asked_chunks = {
-            digest: at for digest, at in self._asked_chunks.items() if now - at < CHUNK_PATIENCE_S
-        }
-        sources = [member.id for member in self._known_members() if member.id != self._me]
-        for digest in store.wanted if sources else ():
-            if len(self._asked_chunks) >= CHUNK_WINDOW:
-                return
-            if digest not in self._asked_chunks:
-                self._asked_chunks[digest] = now
-                turn = self._chunk_turn + int(now / CHUNK_PATIENCE_S) + int(digest[:4], 16)
-                source = sources[turn % len(sources)]
-                self._transport.send(source, ChunkWant(digest))
-
-    def _known_members(self) -> tuple[Member, ...]:
+    def _others(self) -> list[str]:
+        """The other members, as far as this peer knows."""
         participant = self._participant
         if participant is None:
-            return ()
-        if participant.peer is not None:
-            return participant.peer.latest.members
-        return participant.known.members if participant.known is not None else ()
-
-    def _take_chunk(self, digest: str, payload: Any) -> None:
-        if self._store is not None and digest in self._asked_chunks:
-            if len(payload) and self._store.add(digest, payload):
-                del self._asked_chunks[digest]
-            else:
-                self._chunk_turn += 1  # ask somebody else, but not at once: it may be the only one there is
-                self._asked_chunks[digest] = _now() - CHUNK_PATIENCE_S + CHUNK_AGAIN_S
-            self._fetch_chunks()
+            return []
+        view = participant.peer.latest if participant.peer is not None else participant.known
+        return [peer for peer in view.ids if peer != self._me] if view is not None else []
 
     # ---- the Host of the protocol ----
 

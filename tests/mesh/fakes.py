@@ -55,6 +55,8 @@ class FakeNode:
 
     arguments: dict[str, Any]
 
+    computes = False
+
     def __init__(self, events: Sequence[Event] = EVENTS, failure: Exception | None = None) -> None:
         self._events = events
         self._failure = failure
