@@ -3,7 +3,7 @@
 //   conv_gather         forward, and with -D BACKWARD the gradient of the image      NDRange (blocks of tiles)
 //   conv_weight_parts   the gradient of the weights, each from a part of the pixels  NDRange (O/block, J/block, parts)
 //   conv_weight_sum     adds the parts in order: no atomics, the same bits always    NDRange (O/8, J/64)
-//   conv_pad            images with a border of zeros, for conv_weight_parts         NDRange (W'·C, H', N)
+//   conv_pad            images with a border of zeros, for conv_weight_parts         NDRange (H', N)
 //
 // Weights come packed by gemm_pack_b, with a panel of zeros at the end: forward as one matrix [KH·KW·C, O], backward as
 // one [O, C] for each tap.
@@ -246,11 +246,15 @@ void conv_weight_sum(const __global float *restrict parts, __global float *restr
     }
 }
 
-__kernel void conv_pad(const __global float *restrict x, long x_offset, __global float *restrict padded, int height,
-                       int line, int pad_h, int pad_line)
+// A group has one line. (PoCL would choose another group size, and compile, for each batch size.)
+__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void conv_pad(const __global float *restrict x, long x_offset, __global float *restrict padded, int height, int line,
+              int pad_h, int pad_line)
 {
-    const int i = get_global_id(0) - pad_line, h = (int)get_global_id(1) - pad_h;
-    const long to = (get_global_id(2) * get_global_size(1) + get_global_id(1)) * get_global_size(0) + get_global_id(0);
-    const int inside = i >= 0 && i < line && h >= 0 && h < height;
-    padded[to] = inside ? x[x_offset + (get_global_id(2) * height + h) * line + i] : 0.0f;
+    const int h = (int)get_group_id(0) - pad_h, inside = h >= 0 && h < height;
+    const long image = get_group_id(1);
+    const __global float *from = x + x_offset + (image * height + h) * line;
+    __global float *to = padded + (image * get_num_groups(0) + get_group_id(0)) * (line + 2 * pad_line);
+    for (int i = -pad_line; i < line + pad_line; ++i)
+        *to++ = inside && i >= 0 && i < line ? from[i] : 0.0f;
 }

@@ -20,8 +20,8 @@
 #define AREA(i, j) \
   (float)((min((i) * sh + kh, h + 2 * ph) - (i) * sh) * (min((j) * sw + kw, w + 2 * pw) - (j) * sw))
 
-// NaN wins, as in NumPy; for numbers and for vectors.
-#define LARGER(p, q) (((q) > (p)) | ((q) != (q)) ? (q) : (p))
+// NaN wins, as in NumPy.
+#define LARGER(p, q) ((q) > (p) || (q) != (q) ? (q) : (p))
 
 #define BLOCK 32
 
@@ -38,36 +38,18 @@
   __global float *to = y + pixel * c;                               \
   WINDOW(i, j)
 
-// DO for as many channels from k on as come in whole vectors of `lanes`: PoCL 3 does not vectorise these loops itself.
-#define CHANNELS_BY(lanes, count, DO) \
-  for (; k + lanes <= count; k += lanes) DO(FLOAT##lanes, LOAD##lanes, STORE##lanes)
-#define FLOAT8 float8
-#define FLOAT4 float4
-#define FLOAT1 float
-#define LOAD1(p) (*(p))
-#define STORE1(p, value) (*(p) = (value))
-
-#define MAX_OF_WINDOW(FLOAT, LOAD, STORE)                                  \
-  {                                                                        \
-    FLOAT largest = LOAD(image + ((long)top * w + left) * c + k);          \
-    for (int row = top; row < bottom; ++row)                               \
-      for (int column = left; column < right; ++column) {                  \
-        const FLOAT value = LOAD(image + ((long)row * w + column) * c + k); \
-        largest = LARGER(largest, value);                                  \
-      }                                                                    \
-    STORE(to + k, largest);                                                \
-  }
-
 ONE_ITEM_A_GROUP
 __kernel void max_forward(GEOMETRY, const int each, __global const float *restrict x, const long x_offset,
                           __global float *restrict y) {
   x += x_offset;
   FOR_EACH_PIXEL {
     PIXEL_WINDOW;
-    int k = 0;
-    CHANNELS_BY(8, c, MAX_OF_WINDOW)
-    CHANNELS_BY(4, c, MAX_OF_WINDOW)
-    CHANNELS_BY(1, c, MAX_OF_WINDOW)
+    for (int k = 0; k < c; ++k) to[k] = image[((long)top * w + left) * c + k];
+    for (int row = top; row < bottom; ++row)
+      for (int column = left; column < right; ++column) {
+        __global const float *from = image + ((long)row * w + column) * c;
+        for (int k = 0; k < c; ++k) to[k] = LARGER(to[k], from[k]);
+      }
   }
 }
 
@@ -95,6 +77,15 @@ __kernel void average_forward(GEOMETRY, const int each, __global const float *re
   const long output = get_global_id(1) * (long)oh * ow * c + first;                     \
   for (long pixel = 0; pixel < (long)h * w; ++pixel)                                    \
     for (int k = 0; k < width; ++k) dx[input + pixel * c + k] = 0
+
+// DO for as many channels from k on as come in whole vectors of `lanes`: PoCL 3 does not vectorise max_backward itself.
+#define CHANNELS_BY(lanes, count, DO) \
+  for (; k + lanes <= count; k += lanes) DO(FLOAT##lanes, LOAD##lanes, STORE##lanes)
+#define FLOAT8 float8
+#define FLOAT4 float4
+#define FLOAT1 float
+#define LOAD1(p) (*(p))
+#define STORE1(p, value) (*(p) = (value))
 
 // What is left over of dy goes to the first maximum of the window, which leaves nothing.
 #define MAX_TO_WINDOW(FLOAT, LOAD, STORE)                                                   \

@@ -157,7 +157,8 @@ def _padded(sizes: Geometry, x: Array) -> tuple[Array, int, int]:
         return x, height, width
     padded = scratch(x.device, sizes.N * height * width * sizes.C)
     built(x.device, "conv_cpu.cl", "conv_pad")(
-        (width * sizes.C, height, sizes.N),
+        (height, sizes.N),
         *(x.buffer, x.offset, padded.buffer, sizes.H, sizes.W * sizes.C, pad_h, pad_w * sizes.C),
+        local_size=(1, 1),
     )
     return padded, height, width

@@ -265,3 +265,27 @@ def test_infinities_are_values_not_warnings(device):
     assert numpy.isnan(
         numpy.asarray(tensor.softmax_cross_entropy(huge.reshape(2, 2) * 2, tensor.asarray([0, 1])))
     ).all()
+
+
+def test_powers(device, generator):
+    a, b = numpy.abs(generator.normal(size=(2, 500)).astype(numpy.float32)) * 3
+    result = numpy.asarray(tensor.pow(tensor.asarray(a), tensor.asarray(b)))
+    numpy.testing.assert_allclose(result, a.astype(numpy.float64) ** b, rtol=1e-5)
+    assert numpy.asarray(tensor.pow(tensor.asarray([-2, 3, 0]), 3)).tolist() == [-8, 27, 0]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float32"])
+def test_creation_by_example(device, dtype):
+    x = numpy.array([[0, 1, 1], [1, 0, 1]], dtype)
+    view = tensor.asarray(x).T[::-1]
+    copied = tensor.copy(view)
+    view[...] = 0
+    assert numpy.asarray(copied).tolist() == x.T[::-1].tolist()
+    assert numpy.asarray(tensor.logical_not(copied)).tolist() == numpy.logical_not(x.T[::-1]).tolist()
+    for made, value in [
+        (tensor.zeros_like(copied), 0),
+        (tensor.full_like(copied, 1), 1),
+        (tensor.empty_like(copied), None),
+    ]:
+        assert (made.shape, made.dtype, made.device) == (copied.shape, copied.dtype, copied.device)
+        assert value is None or (numpy.asarray(made) == numpy.full((3, 2), value, dtype)).all()

@@ -1,5 +1,7 @@
 """Users' kernels, primitives and tapes; errors that can be read; the disk cache."""
 
+import json
+
 import numpy
 import pytest
 
@@ -83,7 +85,7 @@ def test_binaries_are_cached_on_disk_and_a_broken_one_is_built_anew(opencl, tmp_
         cached.write_bytes(broken)
         assert scaled_by_another_process(opencl) == 8
         assert len(compiled) == number + 2
-    assert cached.read_bytes().split(b"\n", 1)[0] == whole[0]
+    assert json.loads(cached.read_bytes().split(b"\n", 1)[0])["kernels"] == json.loads(whole[0])["kernels"]
     assert [*cached.parent.iterdir()] == [cached]
 
 
