@@ -115,9 +115,8 @@ class Steps:
         if not self.exact:
             self.applied = view.step - 2
         elif self.applied > view.step - 1:
-            self._go(
-                "excluded"
-            )  # the rules of membership rule it out; if they erred, a fresh start is the cure
+            # The rules of membership rule it out; if they erred, a fresh start is the cure.
+            self._go("excluded")
         elif self.applied == view.step - 1 and mine.full:
             self._shadow(self.applied)
         waiting, self._future = self._future, []
