@@ -360,9 +360,11 @@ class _Steps:
 
         def loss_function() -> tensor.Array:
             loss = nn.softmax_cross_entropy(network(self.as_input(x)), y, reduction="sum")
-            tensor.host_call(
-                lambda: self.__setattr__("_loss", loss)
-            )  # each replay: sizes have losses of their own
+
+            def note() -> None:  # at each replay: every size has a loss of its own
+                self._loss = loss
+
+            tensor.host_call(note)
             return loss
 
         gradient = nn.value_and_grad(network, loss_function, self._on_gradient)
