@@ -27,7 +27,8 @@ def test_weights_after_100_steps_do_not_depend_on_the_number_of_peers(peers):
         assert {peer.end(seconds=200) for peer in everybody} == {0}
         seen = check_steps(everybody, 1200)
         assert sum(fact["peers"] == count for fact in seen.values()) >= 30  # the first ones it makes alone
-        weights.append(load_file(peers.checkpoint(first)))
+        saved = load_file(peers.checkpoint(first))
+        weights.append({name: saved[name] for name in saved if not name.startswith("optimizer/")})
     for other in weights[1:]:
         assert other.keys() == weights[0].keys()
         for name, values in weights[0].items():
