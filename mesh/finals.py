@@ -41,6 +41,10 @@ class Finals:
         """Samples and mean loss of a recent step."""
         return self._facts.get(step, (0, self.loss))
 
+    def knows(self, step: int) -> bool:
+        """Whether samples and loss are known of every step from the last final one to `step`."""
+        return all(number in self._facts for number in range(self.step + 1, step + 1))
+
     def serves(self, step: int) -> None:
         """This peer merged one bucket of `step`."""
         self._served[step] += 1

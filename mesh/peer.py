@@ -42,8 +42,7 @@ from mesh.steps import Steps
 from mesh.tasks import Failed, GradientDone, Result, Save
 from mesh.view import Member, View
 
-SLEPT_S = 1.0  # between two ticks: this process, or its whole machine, did nothing
-RECONNECT_S = 2.0
+RECONNECT_S = 1.0  # a broken connection that is not back for so long makes its peer a suspect
 LEAVE_S = 0.7  # a leaver waits so long for a step boundary
 SPEED_DRIFT = 1.5  # shares are dealt anew when a measured speed differs so much from the view's
 SPEED_INTERVAL_S = 10.0
@@ -68,9 +67,7 @@ class Peer:
         self._membership = Membership(me.id, view, self._progress, plan.bucket_count, plan.batch)
         self.steps = Steps(me, plan, self.finals, host, self._send, self._membership, self._go)
         self._liveness = Liveness()
-        self._ticked_at = now
-        self._woken_at = now - RECONNECT_S
-        self._doubtful: set[str] = set()  # whose connections broke while this peer slept
+        self._doubtful: dict[str, float] = {}  # whose connections broke, and when; they may come back
         self._upcoming: list[View] = []
         self._inbox: list[tuple[str, Message]] = []
         self._why: dict[str, str] = {}
@@ -99,7 +96,9 @@ class Peer:
         self._drain(now)
 
     def on_disconnected(self, peer: str, now: float) -> None:
-        """The connection to `peer` broke: suspicious at once."""
+        """The connection to `peer` broke. A probe says at once if its process is gone; if not, or if it was
+        this machine that slept, the connection may come back.
+        """
         if self.ended:
             return
         member = self._member(peer)
@@ -107,10 +106,7 @@ class Peer:
             self._why.setdefault(peer, "its connection broke")
             self._broke_at[peer] = now
             self._host.probe(member)
-            if self._has_just_woken(now):
-                self._doubtful.add(peer)
-            else:
-                self._suspect(peer, dead=False)
+            self._doubtful.setdefault(peer, now)
         self._drain(now)
 
     def on_probed(self, peer: str, dead: bool, now: float) -> None:
@@ -125,11 +121,9 @@ class Peer:
         """Time passes: to be called some ten times a second."""
         if self.ended:
             return
-        if self._doubtful and not self._has_just_woken(now):
-            for peer in sorted(self._doubtful):
-                self._suspect(peer, dead=False)
-            self._doubtful.clear()
-        self._ticked_at = now
+        for peer in [peer for peer, since in self._doubtful.items() if now - since > RECONNECT_S]:
+            del self._doubtful[peer]
+            self._suspect(peer, dead=False)
         for peer in self._liveness.silent(now):
             if peer not in self._membership.suspects:
                 self._why[peer] = f"silent for {self._liveness.limit_s(peer):.0f} s"
@@ -184,7 +178,7 @@ class Peer:
         if source in self._membership.dead:
             return
         self._liveness.hears(source, now)
-        self._doubtful.discard(source)
+        self._doubtful.pop(source, None)
         match message:
             case Push() | Update() | Weights():
                 self.steps.receive(source, message, now)
@@ -298,12 +292,6 @@ class Peer:
     def _may_want_in(self, member: Member) -> bool:
         """Whether a wish makes sense: a speed that shares can be cut by, and a member before it is full."""
         return 0 < member.speed <= SPEED_MOST and not (member.full and self._member(member.id) is None)
-
-    def _has_just_woken(self, now: float) -> bool:
-        """Whether it was this peer that slept: then its connections broke for that, and may come back."""
-        if now - self._ticked_at > SLEPT_S:
-            self._woken_at = now
-        return now - self._woken_at < RECONNECT_S
 
     def _member(self, peer: str) -> Member | None:
         """A member of the latest view or of the one that this peer still works in."""

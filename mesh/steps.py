@@ -160,7 +160,9 @@ class Steps:
     def _become_exact(self) -> None:
         """A learner that has caught up goes on from the exact state, in step with the full members."""
         learning = self._learning
-        if learning and learning.exact is not None and learning.exact >= self.applied:
+        if not learning or learning.exact is None:
+            return
+        if learning.exact >= self.applied and self._finals.knows(learning.exact):
             self._learning, self.exact, self.applied = None, True, learning.exact
             self._host.submit(Promote(self.applied, orphan=False))
             self._exchange.updates.update(learning.log)
