@@ -92,6 +92,7 @@ _define("index",        lambda g, y, x, key: _scatter(g, x, key))
 # Reductions and products
 _define("sum",    lambda g, y, x, axis, keepdims: _spread(g, x, axis, keepdims))
 _define("mean",   lambda g, y, x, axis, keepdims: _spread(g * (y.size / x.size), x, axis, keepdims))
+_define("cumulative_sum", lambda g, y, x, **parameters: _summed_after(g, x, **parameters))
 _define("max",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
 _define("min",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
 _define("matmul", lambda g, y, a, b: _to_left_factor(g, a, b), lambda g, y, a, b: _to_right_factor(g, a, b))
@@ -160,6 +161,14 @@ def _kept_shape(x: Array, axis: int | Sequence[int] | None) -> Shape:
 
 def _spread(gradient: Array, x: Array, axis: int | Sequence[int] | None, keepdims: bool) -> Array:
     return tensor.broadcast_to(gradient.reshape(_kept_shape(x, axis)), x.shape)
+
+
+def _summed_after(gradient: Array, x: Array, axis: int, include_initial: bool, **_: object) -> Array:
+    """Each element counts in all sums from its own place on."""
+    backwards = (*(slice(None),) * axis, slice(None, None, -1))
+    own = gradient[(*(slice(None),) * axis, slice(1, None))] if include_initial else gradient
+    total = tensor.cumulative_sum(own[backwards], axis=axis)
+    return tensor.astype(total, x.dtype)[backwards]
 
 
 def _to_extreme(

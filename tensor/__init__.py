@@ -76,6 +76,8 @@ from tensor.primitive import (
 from tensor.random import random_uniform
 from tensor.record import Recording, host_call, record
 from tensor.reduction import argmax, max, mean, min, sum
+from tensor.scan import cumulative_prod, cumulative_sum
+from tensor.searching import count_nonzero, nonzero
 from tensor.softmax import softmax_cross_entropy, softmax_cross_entropy_backward
 from tensor.views import broadcast_to, copy, permute_dims, reshape
 
@@ -103,6 +105,9 @@ __all__ = [
     "conv2d_backward_data",
     "conv2d_backward_weights",
     "copy",
+    "count_nonzero",
+    "cumulative_prod",
+    "cumulative_sum",
     "default_device",
     "device",
     "device_notes",
@@ -141,6 +146,7 @@ __all__ = [
     "minimum",
     "multiply",
     "negative",
+    "nonzero",
     "not_equal",
     "not_recording_calls",
     "ones",

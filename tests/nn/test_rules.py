@@ -1,0 +1,54 @@
+"""Rules of operations that PyTorch calls otherwise: ours beside theirs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+
+import tensor
+from nn.autograd import differentiate, recording
+from tensor import Array, Device
+
+Function = Callable[[Any, Any], Any]
+
+# f(a, b) in both libraries, with a [3, 4] and b [2, 4]
+PAIRS: dict[str, tuple[Function, Callable[[Any], Function]]] = {
+    "cumulative_sum": (
+        lambda a, b: tensor.cumulative_sum(a, axis=0)[2] + tensor.cumulative_sum(b, axis=1),
+        lambda torch: lambda a, b: torch.cumsum(a, 0)[2] + torch.cumsum(b, 1),
+    ),
+    "cumulative_sum with 0": (
+        lambda a, b: tensor.cumulative_sum(a, axis=1, include_initial=True)[:, 1:],
+        lambda torch: lambda a, b: torch.cumsum(a, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS.values(), ids=PAIRS.keys())
+def test_rules_agree_with_pytorch(
+    ours: Function,
+    theirs: Callable[[Any], Function],
+    device: Device,
+    generator: numpy.random.Generator,
+    torch: Any,
+) -> None:
+    values = [generator.uniform(0.5, 2, shape).astype(numpy.float32) for shape in [(3, 4), (2, 4)]]
+    right = [torch.tensor(value, requires_grad=True) for value in values]
+    expected = theirs(torch)(*right)
+    weights = generator.standard_normal(tuple(expected.shape)).astype(numpy.float32)
+    expected.backward(torch.tensor(weights))
+
+    arrays = [tensor.asarray(value, device=device) for value in values]
+    found: dict[int, Array | None] = {}
+    with recording() as tape:
+        output = ours(*arrays)
+    differentiate(tape, output, tensor.asarray(weights, device=device), arrays, found.__setitem__)
+    numpy.testing.assert_allclose(numpy.asarray(output), expected.detach().numpy(), rtol=1e-5, atol=1e-5)
+    for index, wanted in enumerate(right):
+        gradient = found[index]
+        if wanted.grad is None:
+            assert gradient is None
+        else:
+            assert gradient is not None
+            numpy.testing.assert_allclose(numpy.asarray(gradient), wanted.grad.numpy(), rtol=1e-4, atol=1e-4)
