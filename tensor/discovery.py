@@ -12,6 +12,7 @@ from typing import Any
 
 from tensor.device import Device, NumpyDevice, OpenCLDevice
 from tensor.errors import DeviceError
+from tensor.pocl import name_the_processor
 
 _NVIDIA_LIBRARY = "libnvidia-opencl.so.1"
 _LIBRARY_FOLDERS = (
@@ -54,6 +55,7 @@ def _opencl_devices() -> tuple[list[Device], list[str]]:
         import pyopencl
     except ImportError as error:
         return [], [f"pyopencl cannot be imported ({error}), {_ON_NUMPY}"]
+    name_the_processor()
     try:
         platforms = pyopencl.get_platforms()
     except pyopencl.Error:
