@@ -18,6 +18,7 @@ from tensor.creation import (
 )
 from tensor.device import Device
 from tensor.discovery import default_device, device, device_notes, devices, use_device
+from tensor.dlpack import from_dlpack
 from tensor.dtypes import (
     bool_ as bool,
 )
@@ -119,6 +120,7 @@ __all__ = [
     "errors",
     "exp",
     "float32",
+    "from_dlpack",
     "full",
     "full_like",
     "greater",

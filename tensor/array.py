@@ -15,7 +15,7 @@ import numpy
 from tensor import dtypes
 from tensor.device import Device, NumpyDevice, OpenCLDevice
 from tensor.dtypes import HostArray
-from tensor.errors import DeviceError, DTypeError, RecordError, ShapeError
+from tensor.errors import DeviceError, DTypeError, ExchangeError, RecordError, ShapeError
 from tensor.memory import Storage
 
 Shape = tuple[int, ...]
@@ -155,10 +155,33 @@ class Array:
         return self.peek()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> HostArray:
-        if copy is False:
-            raise ValueError("numpy.asarray(x, copy=False): the values of an Array always have to be copied.")
-        values = self.numpy()
-        return values if dtype is None else values.astype(dtype, copy=False)
+        """The values for NumPy: a copy, since later kernels would change a view behind the caller's back.
+
+        With copy=False the live view of the memory; ExchangeError where the host cannot reach that.
+        """
+        if copy is not False:
+            values = self.numpy()
+            return values if dtype is None else values.astype(dtype, copy=False)
+        if dtype is not None and numpy.dtype(dtype) != self.dtype:
+            raise ExchangeError(
+                f"An array of dtype {self.dtype.name} cannot be seen as {dtype} without a copy."
+            )
+        return _dlpack.live_view(self, "numpy.asarray(x)")
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """See `tensor.dlpack.dlpack_capsule`: the array's own memory where the host can reach it."""
+        return _dlpack.dlpack_capsule(self, stream, max_version, dl_device, copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """(1, 0) where the host can reach the memory, else (4, number): an OpenCL device."""
+        return _dlpack.dlpack_device(self)
 
     def to_device(self, device: "Device | str") -> "Array":
         """This array on another device: a copy, or itself if it is there already."""
@@ -291,6 +314,7 @@ def same_device(where: str, *arrays: Array) -> Device:
 
 # At the end, since these modules are made of Arrays themselves; methods above need them only when called.
 from tensor import discovery as _discovery  # noqa: E402
+from tensor import dlpack as _dlpack  # noqa: E402
 from tensor import elementwise as _elementwise  # noqa: E402
 from tensor import views as _views  # noqa: E402
 from tensor.matmul import matmul as _matmul  # noqa: E402

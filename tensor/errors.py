@@ -5,6 +5,8 @@ MeshError
 │   └── OutOfMemoryError   a device cannot hold what was asked for
 ├── ShapeError             shapes that do not fit together, an index out of range
 ├── DTypeError             a dtype that an operation or a device does not take
+├── ExchangeError          memory that cannot be handed over to, or taken from, another library without a copy
+├── FileFormatError        a file of arrays that is damaged, cut short, or says what is not so
 ├── KernelBuildError       OpenCL C text that does not compile, or is launched with wrong arguments
 └── RecordError            something that cannot be replayed was done inside record()
 """
@@ -35,6 +37,14 @@ class ShapeError(MeshError, ValueError):
 
 class DTypeError(MeshError, TypeError):
     """An operation or a device does not take this dtype."""
+
+
+class ExchangeError(MeshError, BufferError, ValueError):
+    """Memory cannot be handed over to, or taken from, another library in the way that was asked for."""
+
+
+class FileFormatError(MeshError, ValueError):
+    """A file of arrays is damaged, cut short, holds what arrays cannot, or says what is not so."""
 
 
 class KernelBuildError(MeshError):
