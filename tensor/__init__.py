@@ -159,7 +159,9 @@ __all__ = [
     "random_uniform",
     "record",
     "recording_calls",
+    "release_memory",
     "relu",
+    "reset_peak_memory",
     "reshape",
     "scope",
     "softmax_cross_entropy",
@@ -184,3 +186,14 @@ __all__ = [
 def memory(device_or_spec: "Device | str | None" = None) -> Memory:
     """What arrays occupy on a device (the default one), in bytes."""
     return device(device_or_spec).memory()
+
+
+def release_memory(device_or_spec: "Device | str | None" = None) -> int:
+    """Give the memory that a device (the default one) holds for arrays to come back to its driver; returns
+    the bytes. Waits for the device. What recordings need for their replays stays."""
+    return device(device_or_spec).release_memory()
+
+
+def reset_peak_memory(device_or_spec: "Device | str | None" = None) -> None:
+    """Let `memory().peak_bytes` of a device (the default one) begin again, at what is in use now."""
+    device(device_or_spec).reset_peak_memory()

@@ -6,14 +6,15 @@ first.
 """
 
 import threading
-import weakref
 from typing import Any, Literal
 
 import numpy
 
-from tensor.errors import DeviceError, OutOfMemoryError
+from tensor.allocation import HostPieces, Pools
+from tensor.errors import DeviceError
 from tensor.memory import Memory, Storage
 from tensor.queue import Queue
+from tensor.refusal import command_refused
 
 Backend = Literal["numpy", "opencl"]
 Kind = Literal["cpu", "gpu", "accelerator", "host"]
@@ -29,6 +30,7 @@ class Device:
     driver: str
     compute_units: int
     memory_bytes: int
+    uses_host_memory: bool
     queue: Queue
 
     def synchronize(self) -> None:
@@ -43,6 +45,14 @@ class Device:
         """What arrays occupy on this device now."""
         raise NotImplementedError
 
+    def reset_peak_memory(self) -> None:
+        """Let `memory().peak_bytes` begin again, at what is in use now."""
+        raise NotImplementedError
+
+    def release_memory(self) -> int:
+        """Give memory that no array uses back to the driver; returns the bytes."""
+        raise NotImplementedError
+
     def __repr__(self) -> str:
         return f"<Device {self.spec}: {self.name}>"
 
@@ -53,6 +63,7 @@ class NumpyDevice(Device):
     backend: Backend = "numpy"
     kind: Kind = "host"
     spec = "numpy"
+    uses_host_memory = True
 
     def __init__(self, name: str, compute_units: int, memory_bytes: int) -> None:
         self.name = name
@@ -60,31 +71,36 @@ class NumpyDevice(Device):
         self.memory_bytes = memory_bytes
         self.driver = f"NumPy {numpy.__version__}"
         self.queue = Queue(None)
-        self._in_use: dict[int, int] = {}
+        self._pieces = HostPieces(self)
 
     def synchronize(self) -> None:
         """Nothing to wait for: NumPy computes at once."""
 
     def allocate(self, count: int, dtype: numpy.dtype[Any]) -> Storage:
-        try:
-            buffer = numpy.empty(count, dtype)
-        except MemoryError as error:
-            raise out_of_memory(self, count * dtype.itemsize) from error
-        return self.adopt(buffer)
+        buffer = self._pieces.allocate(count, dtype)
+        return Storage(self, buffer, buffer.nbytes)
 
     def adopt(self, buffer: numpy.ndarray[Any, Any]) -> Storage:
         """The storage around a flat NumPy array that nobody else writes to."""
-        storage = Storage(self, buffer, buffer.nbytes)
-        self._in_use[id(buffer)] = buffer.nbytes
-        weakref.finalize(buffer, self._in_use.pop, id(buffer)).atexit = False
-        return storage
+        return Storage(self, self._pieces.count(buffer), buffer.nbytes)
 
     def memory(self) -> Memory:
-        return Memory(self.spec, sum(self._in_use.values()), 0, self.memory_bytes)
+        tally = self._pieces.tally
+        limit_bytes = self.memory_bytes
+        return Memory(
+            self.spec, tally.bytes, 0, tally.peak_bytes, limit_bytes, limit_bytes, allocations=tally.pieces
+        )
+
+    def reset_peak_memory(self) -> None:
+        self._pieces.tally.reset_peak()
+
+    def release_memory(self) -> int:
+        """Nothing is held: NumPy gives back what arrays leave."""
+        return 0
 
 
 class OpenCLDevice(Device):
-    """One OpenCL device; `raw` is pyopencl's object, `context`, `queue` and `pool` are made on first use."""
+    """One OpenCL device; `raw` is pyopencl's object, `context`, `queue` and `pools` are made on first use."""
 
     backend: Backend = "opencl"
 
@@ -99,15 +115,15 @@ class OpenCLDevice(Device):
         self.driver = f"{raw.driver_version} {raw.platform.version}".strip()
         self.compute_units = raw.max_compute_units
         self.memory_bytes = raw.global_mem_size
+        self.uses_host_memory = bool(raw.host_unified_memory)
         self.largest_buffer_bytes: int = raw.max_mem_alloc_size
         self.kernels: dict[Any, Any] = {}
         self.programs: dict[Any, Any] = {}  # built ones, by options and source
         self.build_lock = threading.RLock()
-        self._recordings: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.RLock()
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("context", "queue", "pool"):
+        if name not in ("context", "queue", "pools"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         with self._lock:
             if name not in self.__dict__:  # else another thread was first
@@ -115,46 +131,33 @@ class OpenCLDevice(Device):
         return self.__dict__[name]
 
     def _begin(self) -> None:
-        """Make the context of this device alone, its one queue, and the pool of freed buffers."""
+        """Make the context of this device alone, its one queue, and the pools of freed buffers."""
         import pyopencl
 
         try:
             self.context = pyopencl.Context([self.raw])
-            self.queue = Queue(pyopencl.CommandQueue(self.context))
+            self.queue = Queue(pyopencl.CommandQueue(self.context), self)
         except pyopencl.Error as error:
             raise DeviceError(
                 f"{self.name} is listed but cannot be used ({error}). Choose another device, such as numpy."
             ) from error
-        self.pool = self._new_pool()
-
-    def _new_pool(self) -> Any:
-        from pyopencl.tools import ImmediateAllocator, MemoryPool
-
-        return MemoryPool(ImmediateAllocator(self.queue.raw))
-
-    def pool_for(self, recording: Any) -> Any:
-        """A pool of a recording's own, so that nobody else gets what it writes to; counted while it lives."""
-        pool = self._new_pool()
-        with self._lock:
-            self._recordings.add(recording)
-        return pool
+        self.pools = Pools(self)
 
     def synchronize(self) -> None:
-        self.queue.raw.finish()
+        import pyopencl
+
+        try:
+            self.queue.raw.finish()
+        except pyopencl.Error as error:
+            raise command_refused(self, "waiting for its work", error) from error
 
     def allocate(self, count: int, dtype: numpy.dtype[Any]) -> Storage:
         return self.allocate_bytes(count * dtype.itemsize)
 
     def allocate_bytes(self, size_bytes: int) -> Storage:
-        """Uninitialised memory of `size_bytes`, at least four bytes since OpenCL has no empty buffers."""
-        import pyopencl
-
+        """Uninitialised memory of `size_bytes`."""
         recording = self.queue.recording
-        pool = self.pool if recording is None else recording.pool
-        try:
-            buffer = pool.allocate(size_bytes if size_bytes > 4 else 4)
-        except pyopencl.Error as error:
-            raise out_of_memory(self, size_bytes) from error
+        buffer = self.pools.allocate(size_bytes, recording)
         if recording is not None:
             recording.own(buffer)
         return Storage(self, buffer, size_bytes)
@@ -163,7 +166,10 @@ class OpenCLDevice(Device):
         """Fill a contiguous NumPy array from a buffer; waits."""
         import pyopencl
 
-        pyopencl.enqueue_copy(self.queue.raw, values, buffer, src_offset=offset_bytes, is_blocking=True)
+        try:
+            pyopencl.enqueue_copy(self.queue.raw, values, buffer, src_offset=offset_bytes, is_blocking=True)
+        except pyopencl.Error as error:
+            raise command_refused(self, "reading values", error) from error
 
     def write(self, buffer: Any, offset_bytes: int, values: numpy.ndarray[Any, Any]) -> None:
         """Fill a buffer from a contiguous NumPy array; a recording writes the same values at each replay."""
@@ -172,29 +178,18 @@ class OpenCLDevice(Device):
         kept = values.copy() if self.queue.recording is not None else values
 
         def copy() -> None:
-            pyopencl.enqueue_copy(self.queue.raw, buffer, kept, dst_offset=offset_bytes, is_blocking=True)
+            try:
+                pyopencl.enqueue_copy(self.queue.raw, buffer, kept, dst_offset=offset_bytes, is_blocking=True)
+            except pyopencl.Error as error:
+                raise command_refused(self, "writing values", error) from error
 
         self.queue.run(copy, (buffer,))
 
     def memory(self) -> Memory:
-        with self._lock:  # a set that grows while it is walked raises
-            pools = [self.pool, *(each.pool for each in self._recordings)]
-        in_use = sum(each.active_bytes for each in pools)
-        held = sum(each.managed_bytes for each in pools) - in_use
-        return Memory(self.spec, in_use, held, self.memory_bytes)
+        return self.pools.memory()
 
+    def reset_peak_memory(self) -> None:
+        self.pools.reset_peak()
 
-def out_of_memory(device: Device, size_bytes: int) -> OutOfMemoryError:
-    """The error that names what was asked for and what there is."""
-    memory = device.memory()
-    largest = getattr(device, "largest_buffer_bytes", device.memory_bytes)
-    return OutOfMemoryError(
-        f"{device.name} cannot hold another array of {_mebibytes(size_bytes)}: "
-        f"{_mebibytes(memory.in_use_bytes)} are in use of {_mebibytes(memory.limit_bytes)}, "
-        f"and one array may have {_mebibytes(largest)}. "
-        "Use a smaller batch, or another device."
-    )
-
-
-def _mebibytes(size_bytes: int) -> str:
-    return f"{size_bytes / 2**20:,.1f} MiB"
+    def release_memory(self) -> int:
+        return self.pools.release()

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tensor import machine_memory
 from tensor.device import Device, NumpyDevice, OpenCLDevice
 from tensor.errors import DeviceError
 from tensor.pocl import name_the_processor
@@ -98,14 +99,7 @@ def _nvidia_notes() -> list[str]:
 
 def _host() -> NumpyDevice:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return NumpyDevice(f"NumPy on {platform.machine()}", cores, _host_memory_bytes())
-
-
-def _host_memory_bytes() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 0  # not known on this system
+    return NumpyDevice(f"NumPy on {platform.machine()}", cores, machine_memory.total_bytes())
 
 
 def device(spec: str | Device | None = None) -> Device:

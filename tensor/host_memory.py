@@ -142,7 +142,7 @@ def shares_host_memory(device: OpenCLDevice) -> bool:
     """
     if device.kind != "cpu" or not device.raw.host_unified_memory:
         return False
-    ours = device.pool.allocate(_TRIED_BYTES)
+    ours = device.pools.main.allocate(_TRIED_BYTES)
     flat = numpy.zeros(_TRIED_BYTES, numpy.uint8)
     before = flat.ctypes.data % (device.raw.mem_base_addr_align // 8)
     theirs = _buffer_over(flat, before, device)

@@ -26,12 +26,35 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Memory:
-    """What arrays occupy on one device at this instant, in bytes."""
+    """What arrays occupy on one device at this instant, in bytes; `print` shows it in MiB.
+
+    `in_use_bytes`: asked for by arrays that live. `held_bytes`: freed by arrays and kept by the pools for the
+    next ones and for replays, or lost to rounding. `peak_bytes`: the most that was in use at once, since the
+    start or since reset_peak_memory(). `allocations`: pieces of memory in use; views share one.
+    `on_host_bytes`: values of dtypes that the device lacks, kept in the host's memory and not counted above.
+    """
 
     device: str
     in_use_bytes: int
-    held_bytes: int  # freed by arrays, kept by the pools for the next ones and for replays
+    held_bytes: int
+    peak_bytes: int
     limit_bytes: int
+    largest_array_bytes: int
+    allocations: int
+    on_host_bytes: int = 0
+
+    def __str__(self) -> str:
+        on_host = f", {mebibytes(self.on_host_bytes)} on the host" if self.on_host_bytes else ""
+        return (
+            f"{self.device}: {mebibytes(self.in_use_bytes)} in use by {self.allocations} allocations (at "
+            f"most {mebibytes(self.peak_bytes)}){on_host}, {mebibytes(self.held_bytes)} held, of "
+            f"{mebibytes(self.limit_bytes)}"
+        )
+
+
+def mebibytes(size_bytes: int) -> str:
+    """A size for people: "1,024.0 MiB"."""
+    return f"{size_bytes / 2**20:,.1f} MiB"
 
 
 class Storage:

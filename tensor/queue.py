@@ -11,9 +11,13 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tensor.errors import DeviceError
+from tensor.refusal import is_short_of_memory, launch_refused
+
+if TYPE_CHECKING:
+    from tensor.device import OpenCLDevice
 
 Size = tuple[int, ...]
 
@@ -49,14 +53,17 @@ class _Active(threading.local):
 class Queue:
     """The in-order queue of one device around pyopencl's command queue, or around None on NumPy."""
 
-    def __init__(self, raw: Any) -> None:
+    refused: type[Exception] | tuple[()] = ()  # what a driver raises
+
+    def __init__(self, raw: Any, device: "OpenCLDevice | None" = None) -> None:
         self._raw = raw
+        self._device = device
         self._active = _Active()
         if raw is not None:
             import pyopencl
 
             self._enqueue = pyopencl.enqueue_nd_range_kernel
-            self._refused = pyopencl.Error
+            self.refused = pyopencl.Error
             _queues.add(self)
 
     @property
@@ -92,13 +99,22 @@ class Queue:
         ready = kernel.prepared(arguments) if recording is None else kernel.bound(arguments)
         try:
             self._enqueue(self.raw, ready, global_size, local_size)
-        except self._refused as error:
-            raise DeviceError(
-                f"The device refused kernel {kernel.name} with global size {global_size} and local size "
-                f"{local_size}: {error}"
-            ) from error
+        except self.refused as error:
+            self._enqueue_again(ready, global_size, local_size, error)
         if recording is not None:
             recording.add(lambda: self._enqueue(self.raw, ready, global_size, local_size), arguments)
+
+    def _enqueue_again(self, ready: Any, global_size: Size, local_size: Size | None, error: Any) -> None:
+        """Once more if memory was short, with all that is held given back; else explain the refusal."""
+        assert self._device is not None
+        if is_short_of_memory(error):
+            self._device.release_memory()
+            try:
+                self._enqueue(self.raw, ready, global_size, local_size)
+                return
+            except self.refused as again:
+                error = again
+        raise launch_refused(self._device, ready, global_size, local_size, error) from error
 
     def run(self, action: Callable[[], object], arguments: Sequence[Any] = ()) -> None:
         """Do something that is no kernel launch (a copy, NumPy's work), now and whenever this is replayed.

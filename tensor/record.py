@@ -17,6 +17,7 @@ from typing import Any
 from tensor.device import Device, OpenCLDevice
 from tensor.discovery import default_device
 from tensor.errors import RecordError
+from tensor.refusal import command_refused
 
 
 class Recording:
@@ -27,7 +28,7 @@ class Recording:
         self.device = device
         self.pool: Any = None
         if isinstance(device, OpenCLDevice):
-            self.pool = device.pool_for(self)
+            self.pool = device.pools.for_recording(self)
             # A result may outlive the recording; the memory between is of no use then.
             weakref.finalize(self, self.pool.stop_holding).atexit = False
         self.result: Any = None
@@ -42,8 +43,12 @@ class Recording:
         device."""
         if self.device.queue.recording is not None:
             raise RecordError("replay() inside record(): call the recorded function itself there.")
-        for action in self._actions:
-            action()
+        queue = self.device.queue
+        try:
+            for action in self._actions:
+                action()
+        except queue.refused as error:
+            raise command_refused(self.device, "replaying", error) from error
         return self.result
 
     def add(self, action: Callable[[], object], arguments: Sequence[Any] = ()) -> None:

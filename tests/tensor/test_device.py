@@ -165,7 +165,7 @@ def test_threads_that_come_first_at_once_share_one_queue(opencl):
 
     def work():
         together.wait()
-        seen.append((device.queue, device.pool, device.context))
+        seen.append((device.queue, device.pools, device.context))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

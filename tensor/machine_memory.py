@@ -1,0 +1,64 @@
+"""How much memory this machine has, and how much of it is free: drivers for CPUs hand out what is not there.
+
+Linux gives addresses first and memory at the first touch, and ends the process when there is none. So whoever
+takes host memory asks here before.
+"""
+
+import os
+from pathlib import Path
+
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def total_bytes() -> int:
+    """The memory of this machine, or of the container that it is; 0 if the system does not tell."""
+    try:
+        pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
+    limit = _number(_CGROUP / "memory.max")
+    return pages if limit is None else min(pages, limit)
+
+
+def available_bytes() -> int | None:
+    """What can still be taken without swapping; None if the system does not tell."""
+    known = [each for each in (_available_here(), _available_in_container()) if each is not None]
+    return min(known, default=None)
+
+
+def _available_here() -> int | None:
+    try:
+        with _MEMINFO.open() as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def _available_in_container() -> int | None:
+    limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
+    if limit is None or used is None:
+        return None
+    return limit - used + _cached_files_bytes()
+
+
+def _cached_files_bytes() -> int:
+    """Pages of files, which count as used and are given up for arrays."""
+    try:
+        for line in (_CGROUP / "memory.stat").read_text().splitlines():
+            if line.startswith("inactive_file "):
+                return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def _number(path: Path) -> int | None:
+    """The number in a file; None where there is no such file, or "max" in it."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
