@@ -238,6 +238,7 @@ def out_of_memory(device: "Device", size_bytes: int) -> OutOfMemoryError:
     free = "" if available_bytes is None else f", this machine has {mebibytes(available_bytes)} free"
     return OutOfMemoryError(
         f"{device.name} cannot hold another array of {mebibytes(size_bytes)}: "
-        f"{mebibytes(memory.in_use_bytes)} are in use of {mebibytes(memory.limit_bytes)}{free}, and one array "
-        f"may have {mebibytes(memory.largest_array_bytes)}. Use a smaller batch, tensor.scope(), or another device."
+        f"{mebibytes(memory.in_use_bytes)} are in use of {mebibytes(memory.limit_bytes)}{free}, and one "
+        f"array may have {mebibytes(memory.largest_array_bytes)}. Use a smaller batch, tensor.scope(), or "
+        "another device."
     )
