@@ -7,6 +7,7 @@ back. `None` stands for an input without a derivative, such as a condition or la
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import tensor
@@ -17,6 +18,9 @@ Rule = Callable[..., Array]
 Shape = tuple[int, ...]
 
 _RULES: dict[tuple[str, int], Rule] = {}
+_RULES_OF_ANY: dict[
+    str, Rule
+] = {}  # of primitives with any number of inputs: called with the argument in front
 
 
 def derivative(primitive: str, argument: int = 0) -> Callable[[Rule], Rule]:
@@ -36,6 +40,8 @@ def derivative(primitive: str, argument: int = 0) -> Callable[[Rule], Rule]:
 def rule_of(primitive: str, argument: int) -> Rule:
     """The rule for one input of a primitive; raises `GradientError` where there is none."""
     rule = _RULES.get((primitive, argument))
+    if rule is None and primitive in _RULES_OF_ANY:
+        rule = partial(_RULES_OF_ANY[primitive], argument)
     if rule is None:
         raise GradientError(
             f"The primitive {primitive!r} has no derivative with respect to its input {argument}. "
@@ -88,6 +94,8 @@ _define("reshape",      lambda g, y, x, **_: g.reshape(x.shape))
 _define("permute_dims", lambda g, y, x, axes: tensor.permute_dims(g, _inverse(axes)))
 _define("broadcast_to", lambda g, y, x, **_: g)
 _define("index",        lambda g, y, x, key: _scatter(g, x, key))
+
+_RULES_OF_ANY["concat"] = lambda argument, g, y, *parts, axis: _part(g, argument, parts, axis)
 
 # Reductions and products
 _define("sum",    lambda g, y, x, axis, keepdims: _spread(g, x, axis, keepdims))
@@ -149,6 +157,11 @@ def _scatter(gradient: Array, x: Array, key: Any) -> Array:
     whole = tensor.zeros(x.shape, dtype=gradient.dtype, device=gradient.device)
     whole[key] = gradient
     return whole
+
+
+def _part(gradient: Array, argument: int, parts: Sequence[Array], axis: int) -> Array:
+    begin = sum(each.shape[axis] for each in parts[:argument])
+    return gradient[(*(slice(None),) * axis, slice(begin, begin + parts[argument].shape[axis]))]
 
 
 def _kept_shape(x: Array, axis: int | Sequence[int] | None) -> Shape:

@@ -21,7 +21,7 @@ import numpy
 
 from tensor.array import Array, same_device
 from tensor.device import NumpyDevice
-from tensor.errors import MeshError
+from tensor.errors import MeshError, RecordError
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,3 +161,12 @@ def through_host(definition: Callable[..., Any]) -> Callable[..., Array]:
         return outputs[0]
 
     return run
+
+
+def require_known_size(where: str, x: Array) -> None:
+    """Raise RecordError inside record(), where the shape of a result must not depend on values."""
+    if x.device.queue.recording is not None:
+        raise RecordError(
+            f"{where}: the size of its result depends on the values, which a replay cannot follow. "
+            "Call it outside record(), or select with where()."
+        )

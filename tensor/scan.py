@@ -9,9 +9,9 @@ import numpy
 
 from tensor import dtypes
 from tensor.array import Array, Shape
+from tensor.axes import one_axis
 from tensor.dtypes import OPENCL_NAMES, DType
 from tensor.elementwise import astype
-from tensor.errors import ShapeError
 from tensor.kernel import built
 from tensor.primitive import Primitive, primitive
 from tensor.views import contiguous
@@ -122,19 +122,8 @@ _CUMULATIVE_PROD = primitive(
 )
 
 
-def one_axis(where: str, x: Array, axis: int | None) -> int:
-    """The axis meant, counted from the front; None stands for the only one. Raises ShapeError."""
-    if axis is None and x.ndim == 1:
-        return 0
-    if axis is None:
-        raise ShapeError(f"{where}: shape {x.shape} does not have one axis; say which one is meant (axis=…).")
-    if not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"{where}: axis {axis} does not exist in shape {x.shape}.")
-    return axis % x.ndim
-
-
 def _cumulative(apply: Primitive, x: Array, axis: int | None, dtype: Any, include_initial: bool) -> Array:
-    place = one_axis(apply.name, x, axis)
+    place = one_axis(apply.name, axis, x.shape)
     target = scanned_dtype(x.dtype) if dtype is None else dtypes.as_dtype(dtype)
     values = x if dtype is None else astype(x, target)
     return apply(values, axis=place, dtype=target, include_initial=include_initial)

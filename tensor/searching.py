@@ -9,10 +9,10 @@ from tensor.array import Array
 from tensor.constants import constant
 from tensor.dtypes import OPENCL_NAMES
 from tensor.elementwise import not_equal
-from tensor.errors import RecordError, ShapeError
+from tensor.errors import ShapeError
 from tensor.kernel import built
 from tensor.pointwise import launch
-from tensor.primitive import primitive
+from tensor.primitive import primitive, require_known_size
 from tensor.reduction import Axis, sum
 from tensor.scan import scan
 from tensor.views import contiguous
@@ -61,15 +61,6 @@ def _flat_places(x: Array) -> Array:
 
 
 _NONZERO = primitive("nonzero", numpy=_nonzero, opencl=_nonzero_opencl)
-
-
-def require_known_size(where: str, x: Array) -> None:
-    """Raise RecordError inside record(), where the shape of a result must not depend on values."""
-    if x.device.queue.recording is not None:
-        raise RecordError(
-            f"{where}: the size of its result depends on the values, which a replay cannot follow. "
-            "Call it outside record(), or select with where()."
-        )
 
 
 def nonzero_places(x: Array) -> Array:

@@ -22,6 +22,26 @@ PAIRS: dict[str, tuple[Function, Callable[[Any], Function]]] = {
         lambda a, b: tensor.cumulative_sum(a, axis=1, include_initial=True)[:, 1:],
         lambda torch: lambda a, b: torch.cumsum(a, 1),
     ),
+    "concat": (
+        lambda a, b: tensor.concat([a, b * b, a]) * 2.0,
+        lambda torch: lambda a, b: torch.cat([a, b * b, a]) * 2.0,
+    ),
+    "stack": (
+        lambda a, b: tensor.stack([a[1:], b, b], axis=1),
+        lambda torch: lambda a, b: torch.stack([a[1:], b, b], 1),
+    ),
+    "repeat and tile": (
+        lambda a, b: tensor.repeat(a, 2, axis=1)[:2] * tensor.tile(b, (1, 2)),
+        lambda torch: lambda a, b: torch.repeat_interleave(a, 2, 1)[:2] * torch.tile(b, (1, 2)),
+    ),
+    "roll, flip and diff": (
+        lambda a, b: tensor.diff(tensor.roll(a, 1, axis=0), axis=0) * tensor.flip(b, axis=1),
+        lambda torch: lambda a, b: torch.diff(torch.roll(a, 1, 0), dim=0) * torch.flip(b, (1,)),
+    ),
+    "triangles": (
+        lambda a, b: tensor.tril(a)[:2] + tensor.triu(b, k=1),
+        lambda torch: lambda a, b: torch.tril(a)[:2] + torch.triu(b, 1),
+    ),
 }
 
 

@@ -1,0 +1,29 @@
+"""Which axes of a shape a caller means, counted from the front."""
+
+from collections.abc import Sequence
+
+from tensor.errors import ShapeError
+from tensor.layout import Shape
+
+
+def one_axis(where: str, axis: int | None, shape: Shape) -> int:
+    """The axis meant; None stands for the only one there is. Raises ShapeError."""
+    if axis is None:
+        if len(shape) == 1:
+            return 0
+        raise ShapeError(f"{where}: shape {shape} does not have one axis; say which one is meant (axis=…).")
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"{where}: axis {axis} does not exist in shape {shape}.")
+    return int(axis) % len(shape)
+
+
+def some_axes(where: str, axis: int | Sequence[int] | None, shape: Shape) -> Shape:
+    """The axes meant, in the order given; None stands for all. Raises ShapeError, also for one
+    named twice."""
+    if axis is None:
+        return tuple(range(len(shape)))
+    given = tuple(axis) if isinstance(axis, Sequence) else (axis,)
+    places = tuple(one_axis(where, each, shape) for each in given)
+    if len(set(places)) < len(places):
+        raise ShapeError(f"{where}: axis {axis} names an axis of shape {shape} twice.")
+    return places
