@@ -60,6 +60,7 @@ from tensor.elementwise import (
     tanh,
     where,
 )
+from tensor.files import load, save, savez
 from tensor.grids import eye, linspace, meshgrid, tril, triu
 from tensor.indexing import take
 from tensor.kernel import Kernel, kernel
@@ -156,6 +157,7 @@ __all__ = [
     "less",
     "less_equal",
     "linspace",
+    "load",
     "log",
     "logical_and",
     "logical_not",
@@ -191,6 +193,8 @@ __all__ = [
     "reset_peak_memory",
     "reshape",
     "roll",
+    "save",
+    "savez",
     "scope",
     "softmax_cross_entropy",
     "softmax_cross_entropy_backward",

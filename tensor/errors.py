@@ -7,6 +7,7 @@ MeshError
 ├── DTypeError             a dtype that an operation or a device does not take
 ├── ExchangeError          memory that cannot be handed over to, or taken from, another library without a copy
 ├── FileFormatError        a file of arrays that is damaged, cut short, or says what is not so
+├── FileWriteError         a file that could not be written; the old one is as it was
 ├── KernelBuildError       OpenCL C text that does not compile, or is launched with wrong arguments
 └── RecordError            something that cannot be replayed was done inside record()
 """
@@ -45,6 +46,10 @@ class ExchangeError(MeshError, BufferError, ValueError):
 
 class FileFormatError(MeshError, ValueError):
     """A file of arrays is damaged, cut short, holds what arrays cannot, or says what is not so."""
+
+
+class FileWriteError(MeshError, OSError):
+    """A file could not be written; what was there before is as it was."""
 
 
 class KernelBuildError(MeshError):

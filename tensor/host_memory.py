@@ -35,7 +35,7 @@ def host_view(x: Array) -> HostArray | None:
         return None
     device.synchronize()
     size = x.dtype.itemsize
-    memory = _mapped(device, x.buffer, max(x.storage.size_bytes, size))
+    memory = _mapped(device, x.buffer, max(x.storage.size_bytes, 1))
     return numpy.ndarray(x.shape, x.dtype, memory, x.offset * size, [size * each for each in x.strides])
 
 
