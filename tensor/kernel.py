@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import numpy
-
 from tensor.array import Array
 from tensor.device import Device, OpenCLDevice
 from tensor.discovery import default_device
-from tensor.errors import DeviceError, KernelBuildError, ShapeError
-from tensor.program import argument_dtype, build_program, source_text
+from tensor.discovery import device as find_device
+from tensor.errors import DeviceError, KernelBuildError
+from tensor.kernel_arguments import Argument, check_array, packed, wrong_arguments
+from tensor.program import build_program, compiler_warnings, source_text, with_includes
 from tensor.queue import Size
 
 
@@ -26,13 +26,12 @@ class DeviceKernel:
     pyopencl.LocalMemory. An OpenCL kernel object holds its arguments, so each thread has its own.
     """
 
-    def __init__(
-        self, device: OpenCLDevice, program: Any, name: str, types: Sequence[numpy.dtype[Any] | None]
-    ) -> None:
+    def __init__(self, device: OpenCLDevice, program: Any, name: str, takes: Sequence[Argument]) -> None:
         self.device = device
         self.name = name
         self._program = program
-        self._types = types
+        self.takes = takes
+        self._types = [each.dtype(name) for each in takes]
         self._queue = device.queue
         self._thread = threading.local()
 
@@ -58,7 +57,7 @@ class DeviceKernel:
         kernel = pyopencl.Kernel(self._program, self.name)
         try:
             for i, (dtype, value) in enumerate(zip(self._types, arguments, strict=True)):
-                kernel.set_arg(i, value if dtype is None or dtype.kind == "V" else dtype.type(value))
+                kernel.set_arg(i, packed(value, dtype))
         except Exception as error:
             raise self._wrong_arguments(arguments, error) from error
         return kernel
@@ -74,20 +73,22 @@ class DeviceKernel:
         return kernel
 
     def _wrong_arguments(self, arguments: Sequence[Any], error: Exception) -> KernelBuildError:
-        expected = ", ".join("buffer" if each is None else str(each) for each in self._types)
-        given = ", ".join(type(each).__name__ for each in arguments)
-        return KernelBuildError(
-            f"Kernel {self.name} takes {len(self._types)} arguments ({expected}); "
-            f"got {len(arguments)} ({given}): {error}"
-        )
+        import pyopencl
+
+        kernel = pyopencl.Kernel(self._program, self.name)
+
+        def try_argument(index: int, value: Any) -> None:
+            kernel.set_arg(index, packed(value, self._types[index]))
+
+        return wrong_arguments(self.name, self.takes, arguments, try_argument, error)
 
 
 class Kernel:
     """A user's OpenCL kernel: `k(global_size, *args, local_size=None)` launches it where its arrays live.
 
-    Arguments are arrays (contiguous and not a slice of a larger one; pass `x.buffer, x.offset` for those),
-    Python or NumPy numbers, and pyopencl objects. Writes land in the arrays given. Raises KernelBuildError,
-    DeviceError, ShapeError.
+    Arguments are arrays of the dtype that the kernel's pointer says (contiguous and not a slice of a larger
+    one; pass `x.buffer, x.offset` for those), Python or NumPy numbers, and pyopencl objects. Writes land in
+    the arrays given. Raises KernelBuildError, DeviceError, DTypeError, ShapeError.
     """
 
     def __init__(self, source: str, name: str, options: Sequence[str] = ()) -> None:
@@ -103,6 +104,15 @@ class Kernel:
             built = self._built[device] = build(device, self.source, self.name, self.options)
         return built
 
+    def warnings(self, spec: Device | str | None = None) -> str:
+        """What a device's compiler warns of, with source lines and carets; empty if nothing."""
+        target = find_device(spec)
+        if not isinstance(target, OpenCLDevice):
+            raise DeviceError(
+                f"Kernel {self.name} is compiled for OpenCL devices only, not for {target.spec}."
+            )
+        return compiler_warnings(target, self.source, self.options)
+
     def __call__(self, global_size: Size | int, *arguments: Any, local_size: Size | None = None) -> None:
         arrays = [each for each in arguments if isinstance(each, Array)]
         device = arrays[0].device if arrays else default_device()
@@ -111,20 +121,30 @@ class Kernel:
                 raise DeviceError(
                     f"kernel {self.name}: arrays on {device.spec} and {array.device.spec}; use to_device."
                 )
-            if array.offset or not array.is_contiguous:
-                raise ShapeError(
-                    f"kernel {self.name}: an argument of shape {array.shape} is a view with strides "
-                    f"{array.strides} at offset {array.offset}; pass x.copy(), or x.buffer and x.offset."
-                )
+        kernel = self.on(device)
+        for number, (argument, value) in enumerate(zip(kernel.takes, arguments, strict=False), 1):
+            if isinstance(value, Array):
+                check_array(self.name, number, argument, value)
         size = (global_size,) if isinstance(global_size, int) else tuple(global_size)
         raw = [each.buffer if isinstance(each, Array) else each for each in arguments]
-        self.on(device)(size, *raw, local_size=local_size)
+        kernel(size, *raw, local_size=local_size)
 
 
-def kernel(source_or_name: str, name: str, *, options: Sequence[str] = ()) -> Kernel:
-    """A kernel from OpenCL C text, or from a file in kernels/ when the text ends in ".cl"."""
-    is_file = source_or_name.endswith(".cl") and "\n" not in source_or_name
-    return Kernel(source_text(source_or_name) if is_file else source_or_name, name, options)
+def kernel(
+    source_or_file: str,
+    name: str,
+    *,
+    options: Sequence[str] = (),
+    defines: Mapping[str, str | int] | None = None,
+) -> Kernel:
+    """The kernel `name` of OpenCL C text, or of a file if that ends in ".cl": a path, or a name in kernels/.
+
+    `defines` stand in front of the text as #define lines, `options` go to the compiler; #include "file.h"
+    finds the files of kernels/ and those beside a file.
+    """
+    is_file = source_or_file.endswith(".cl") and "\n" not in source_or_file
+    text = source_text(source_or_file) if is_file else with_includes(source_or_file, "source")
+    return Kernel(_defining(defines or {}) + text, name, options)
 
 
 def built(
@@ -139,10 +159,13 @@ def built(
     found: DeviceKernel | None = device.kernels.get(key)
     if found is None:
         everything = {"CPU": int(device.kind == "cpu"), **(defines or {})}
-        # As text in front rather than as -D options: expressions need no quoting then, on any driver.
-        head = "".join(f"#define {key} {value}\n" for key, value in everything.items())
-        found = device.kernels[key] = build(device, f'{head}#line 1 "{file}"\n{source_text(file)}', name)
+        found = device.kernels[key] = build(device, _defining(everything) + source_text(file), name)
     return found
+
+
+def _defining(defines: Mapping[str, str | int]) -> str:
+    """#define lines: unlike in -D options, expressions need no quoting there, on any driver."""
+    return "".join(f"#define {name} {value}\n" for name, value in defines.items())
 
 
 def build(device: Device, source: str, name: str, options: Sequence[str] = ()) -> DeviceKernel:
@@ -151,7 +174,7 @@ def build(device: Device, source: str, name: str, options: Sequence[str] = ()) -
     if name not in signatures:
         raise KernelBuildError(f"The source has no kernel named {name}; it has: {', '.join(signatures)}.")
     assert isinstance(device, OpenCLDevice)  # else build_program has raised
-    return DeviceKernel(device, program, name, [argument_dtype(each, name) for each in signatures[name]])
+    return DeviceKernel(device, program, name, signatures[name])
 
 
 @lru_cache(maxsize=256)

@@ -18,27 +18,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy
-
+from tensor.build_log import errors_shown, warnings_shown
 from tensor.device import Device, OpenCLDevice
 from tensor.errors import DeviceError, KernelBuildError
+from tensor.kernel_arguments import Argument
 
-_SCALARS = {
-    "char": numpy.int8,
-    "uchar": numpy.uint8,
-    "short": numpy.int16,
-    "ushort": numpy.uint16,
-    "int": numpy.int32,
-    "uint": numpy.uint32,
-    "long": numpy.int64,
-    "ulong": numpy.uint64,
-    "float": numpy.float32,
-    "double": numpy.float64,
-}
-_VECTOR = re.compile(r"(u?(?:char|short|int|long)|float|double)(2|4|8|16)")
+_FORMAT = "2"  # of cached files
 
-
-Signatures = dict[str, list[str]]
+Signatures = dict[str, list[Argument]]
 
 
 @cache
@@ -48,15 +35,36 @@ def kernels_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "kernels"
 
 
-@cache
 def source_text(name: str) -> str:
-    """The text of kernels/`name` with its own #include lines replaced by the files they name."""
+    """The text of kernels/`name`, or of the file with that path, with its own #include "…" lines replaced by
+    the files they name."""
     path = kernels_folder() / name
+    if not path.is_file():
+        path = Path(name)
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise KernelBuildError(f"There is no kernel file {name} in {path.parent}.") from error
-    return re.sub(r'^#include "(.+)"$', lambda match: source_text(match.group(1)), text, flags=re.MULTILINE)
+    except OSError as error:
+        raise KernelBuildError(
+            f"There is no kernel file {name}, neither in {kernels_folder()} nor in {Path.cwd()}."
+        ) from error
+    return with_includes(text, name)
+
+
+def with_includes(text: str, file: str) -> str:
+    """The text of `file` after a #line that says so, and #include "…" lines replaced by files of kernels/, or
+    from the folder of `file`. What is in neither is left to the compiler."""
+    lines = [f'#line 1 "{file}"']
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.fullmatch(r'#include "(.+)"\s*', line)
+        found = _found(match[1], Path(file).parent) if match else None
+        lines += [line] if found is None else [source_text(found), f'#line {number + 1} "{file}"']
+    return "\n".join([*lines, ""])
+
+
+def _found(name: str, folder: Path) -> str | None:
+    if (kernels_folder() / name).is_file():
+        return name
+    return str(folder / name) if (folder / name).is_file() else None
 
 
 def build_program(device: Device, source: str, options: Sequence[str]) -> tuple[Any, Signatures]:
@@ -66,6 +74,16 @@ def build_program(device: Device, source: str, options: Sequence[str]) -> tuple[
         raise DeviceError(f"A kernel needs an OpenCL device, but its arrays are on {device.spec}.")
     with device.build_lock:
         return _program(device, source, _options(device, options))
+
+
+def compiler_warnings(device: OpenCLDevice, source: str, options: Sequence[str]) -> str:
+    """What the compiler warns of, with source lines and carets; empty if nothing. Compiles anew."""
+    import pyopencl
+
+    with device.build_lock:
+        program = _compile(device, source, _options(device, options))
+    log = program.get_build_info(device.raw, pyopencl.program_build_info.LOG)
+    return warnings_shown(str(log), source)
 
 
 def _options(device: OpenCLDevice, options: Sequence[str]) -> list[str]:
@@ -78,7 +96,7 @@ def _options(device: OpenCLDevice, options: Sequence[str]) -> list[str]:
 
 def _program(device: OpenCLDevice, source: str, options: list[str]) -> tuple[Any, Signatures]:
     """The built program and the argument types of its kernels: from memory, from disk, or compiled."""
-    identity = "\0".join([device.name, device.driver, *options, source])
+    identity = "\0".join([_FORMAT, device.name, device.driver, *options, source])
     key = hashlib.sha256(identity.encode()).hexdigest()[:40]
     found: tuple[Any, Signatures] | None = device.programs.get(key)
     if found is None:
@@ -110,7 +128,8 @@ def _compile(device: OpenCLDevice, source: str, options: list[str]) -> Any:
     try:
         return _built(pyopencl.Program(device.context, source), options)
     except pyopencl.Error as error:
-        raise KernelBuildError(_readable(str(error), source, device)) from error
+        shown = errors_shown(str(error), source, options)
+        raise KernelBuildError(f"OpenCL C text does not compile on {device.name}:\n{shown}") from error
 
 
 def _built(program: Any, options: list[str]) -> Any:
@@ -127,49 +146,19 @@ def _built(program: Any, options: list[str]) -> Any:
         return program.build(options)
 
 
-def _readable(log: str, source: str, device: OpenCLDevice) -> str:
-    """The compiler's messages, with the source lines that they point at."""
-    lines = source.splitlines()
-    marker = next((i for i, line in enumerate(lines) if line.startswith("#line 1 ")), -1)
-    messages = []
-    for line in log.splitlines():
-        # PoCL writes "error: file:3:10: what", other drivers "file:3:10: error: what".
-        match = re.search(r":(\d+):\d+: *(.*)", line)
-        if match and "error" in line:
-            number = int(match.group(1))
-            text = lines[marker + number] if 0 <= marker + number < len(lines) else ""
-            what = match.group(2).removeprefix("fatal ").removeprefix("error: ")
-            messages.append(f"  line {number}: {what}\n    {text.strip()}")
-    return f"An OpenCL kernel does not compile on {device.name}:\n" + ("\n".join(messages) or log)
-
-
 def _signatures(program: Any) -> Signatures:
     import pyopencl
 
-    kind = pyopencl.kernel_arg_info.TYPE_NAME
+    info = pyopencl.kernel_arg_info
     names = program.get_info(pyopencl.program_info.KERNEL_NAMES).split(";")
     kernels = {name: pyopencl.Kernel(program, name) for name in names}
     return {
-        name: [str(each.get_arg_info(i, kind)) for i in range(each.num_args)]
+        name: [
+            Argument(str(each.get_arg_info(i, info.TYPE_NAME)), str(each.get_arg_info(i, info.NAME)))
+            for i in range(each.num_args)
+        ]
         for name, each in kernels.items()
     }
-
-
-def argument_dtype(type_name: str, kernel_name: str) -> numpy.dtype[Any] | None:
-    """How pyopencl is to pack an argument of this OpenCL type: None for buffers, raw bytes for vectors."""
-    type_name = type_name.strip()
-    if type_name.endswith("*"):
-        return None
-    spelled = re.sub(r"unsigned (\w+)", r"u\1", type_name)
-    if spelled in _SCALARS:
-        return numpy.dtype(_SCALARS[spelled])
-    vector = _VECTOR.fullmatch(spelled)
-    if vector:
-        return numpy.dtype((numpy.void, numpy.dtype(_SCALARS[vector[1]]).itemsize * int(vector[2])))
-    raise KernelBuildError(
-        f"Kernel {kernel_name} has an argument of type {type_name}; "
-        "use OpenCL's own type names (#define, not typedef)."
-    )
 
 
 def cache_folder() -> Path:
@@ -189,10 +178,11 @@ def _load(device: OpenCLDevice, path: Path) -> tuple[Any, Signatures] | None:
         head = json.loads(line)
         if head["sha256"] != hashlib.sha256(binary).hexdigest():
             return None
+        signatures = {name: [Argument(*each) for each in taken] for name, taken in head["kernels"].items()}
         program = _built(pyopencl.Program(device.context, [device.raw], [binary]), [])
     except (OSError, ValueError, KeyError, TypeError, pyopencl.Error):
         return None
-    return program, head["kernels"]
+    return program, signatures
 
 
 def _store(path: Path, program: Any, signatures: Signatures) -> None:
