@@ -34,7 +34,7 @@ def our_step(device: tensor.Device, images: numpy.ndarray, labels: numpy.ndarray
         gradient(x, y)
         optimizer.step(network.vector, network.gradient)
 
-    recording = tensor.record(step)
+    recording = tensor.record(step, device=device)
 
     def run() -> None:
         for _ in range(STEPS):

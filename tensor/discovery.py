@@ -13,7 +13,7 @@ from typing import Any
 from tensor import machine_memory
 from tensor.device import Device, NumpyDevice, OpenCLDevice
 from tensor.errors import DeviceError
-from tensor.pocl import name_the_processor
+from tensor.pocl import is_pocl, name_the_processor
 
 _NVIDIA_LIBRARY = "libnvidia-opencl.so.1"
 _LIBRARY_FOLDERS = (
@@ -30,7 +30,10 @@ _chosen: ContextVar[Device | None] = ContextVar("device", default=None)
 
 
 def devices() -> list[Device]:
-    """All devices of this machine, the best first: OpenCL GPUs, other OpenCL devices, NumPy last."""
+    """All devices of this machine, the best first: OpenCL GPUs, other OpenCL devices, NumPy last.
+
+    Of two implementations for one CPU, PoCL is the first: the kernels were tuned on it.
+    """
     return list(_discovered()[0])
 
 
@@ -43,7 +46,7 @@ def device_notes() -> list[str]:
 def _discovered() -> tuple[tuple[Device, ...], tuple[str, ...]]:
     found, notes = _opencl_devices()
     order = {"gpu": 0, "accelerator": 1, "cpu": 2}
-    found.sort(key=lambda each: (order.get(each.kind, 3), -each.compute_units))
+    found.sort(key=lambda each: (order.get(each.kind, 3), -each.compute_units, not is_pocl(each)))
     if not found and not notes:
         notes.append(f"No OpenCL device was found, {_ON_NUMPY}")
     if not any("nvidia" in each.name.lower() for each in found):

@@ -22,6 +22,7 @@ from tensor.build_log import errors_shown, warnings_shown
 from tensor.device import Device, OpenCLDevice
 from tensor.errors import DeviceError, KernelBuildError
 from tensor.kernel_arguments import Argument
+from tensor.pocl import is_pocl
 
 _FORMAT = "2"  # of cached files
 
@@ -107,7 +108,7 @@ def _program(device: OpenCLDevice, source: str, options: list[str]) -> tuple[Any
 def _loaded_or_compiled(
     device: OpenCLDevice, source: str, options: list[str], key: str
 ) -> tuple[Any, Signatures]:
-    path = None if _has_own_cache(device) else cache_folder() / "kernels" / f"{key}.bin"
+    path = None if is_pocl(device) else cache_folder() / "kernels" / f"{key}.bin"
     loaded = None if path is None else _load(device, path)
     if loaded is not None:
         return loaded
@@ -116,10 +117,6 @@ def _loaded_or_compiled(
     if path is not None:
         _store(path, program, signatures)
     return program, signatures
-
-
-def _has_own_cache(device: OpenCLDevice) -> bool:
-    return str(device.raw.platform.name).strip() == "Portable Computing Language"  # PoCL
 
 
 def _compile(device: OpenCLDevice, source: str, options: list[str]) -> Any:

@@ -31,9 +31,10 @@ from mesh.tasks import (
     Task,
 )
 from mesh.worker import Worker
+from tests.devices import best_devices
 
 VIEW = (1, (0, ""))
-DEVICES = [each.spec for each in tensor.devices()]
+DEVICES = best_devices()
 JOB = Job(network=nn.models.lenet((8, 8, 1)), data="digits", codec="fp32", batch=120)
 IDS = np.random.default_rng(0).permutation(1500)[:120]
 

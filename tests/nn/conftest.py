@@ -1,4 +1,4 @@
-"""Every test of `nn` that takes `device` runs on each device of this machine, NumPy included."""
+"""Every test of `nn` that takes `device` runs on the best device of each kind, NumPy included."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,9 +8,10 @@ import pytest
 
 import tensor
 from tensor import Device
+from tests.devices import best_devices
 
 
-@pytest.fixture(params=[device.spec for device in tensor.devices()])
+@pytest.fixture(params=best_devices())
 def device(request: pytest.FixtureRequest) -> Iterator[Device]:
     with tensor.use_device(request.param):
         yield tensor.device(request.param)

@@ -21,6 +21,11 @@ def with_gpu_kernels() -> list[tensor.Device]:
 _DEVICES, _DEVICES_AND_GPU_KERNELS = tensor.devices(), with_gpu_kernels()
 
 
+def pytest_report_header() -> list[str]:
+    """What the tests run on."""
+    return [f"{each.spec}: {each.name}" for each in _DEVICES_AND_GPU_KERNELS]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per device, unless a module chooses by itself.
 

@@ -122,7 +122,7 @@ def scaled_by_another_process(device):
 
 def test_binaries_are_cached_on_disk_and_a_broken_one_is_built_anew(opencl, tmp_path, monkeypatch):
     monkeypatch.setenv("MESH_CACHE", str(tmp_path))
-    monkeypatch.setattr(program, "_has_own_cache", lambda device: False)
+    monkeypatch.setattr(program, "is_pocl", lambda device: False)
     compiled = []
     original = program._compile
     monkeypatch.setattr(program, "_compile", lambda *a: compiled.append(1) or original(*a))
@@ -141,7 +141,7 @@ def test_binaries_are_cached_on_disk_and_a_broken_one_is_built_anew(opencl, tmp_
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(opencl, tmp_path, monkeypatch):
-    monkeypatch.setattr(program, "_has_own_cache", lambda device: False)
+    monkeypatch.setattr(program, "is_pocl", lambda device: False)
     (tmp_path / "file").touch()
     monkeypatch.setenv("MESH_CACHE", str(tmp_path / "file"))
     assert scaled_by_another_process(opencl) == 8
@@ -160,7 +160,7 @@ def test_a_source_is_built_once_for_all_its_kernels(opencl, monkeypatch):
     compiled = []
     original = program._compile
     monkeypatch.setattr(program, "_compile", lambda *a: compiled.append(1) or original(*a))
-    monkeypatch.setattr(program, "_has_own_cache", lambda device: True)
+    monkeypatch.setattr(program, "is_pocl", lambda device: True)
     for name in ("scale", "pick"):
         tensor.kernel(SCALE, name).on(opencl)
     assert len(compiled) == 1
