@@ -1,12 +1,14 @@
 // output[i] = EXPRESSION(a, b, c) over one to three inputs, of any layout. Never specialised by shape.
 //
-// Defines: INPUTS 1…3 · T_A T_B T_C T_OUT element types · COMPUTE the type of a, b, c in EXPRESSION · INDEX uint or ulong
+// Defines: INPUTS 1…3 · T_A T_B T_C T_OUT element types · COMPUTE the type of a, b, c in EXPRESSION · INTEGER whether that
+// is an integer type · INDEX uint or ulong
 //
 // contiguous: every operand is either dense in the same order or a single element (step 1 or 0).
 //   GPU: global size (any,), work-items stride over the elements. CPU: one work-item per `each` elements.
 // strided:    shape and strides as int8, `ndim` of the eight are used, the last axis is the fast one.
 //   GPU: global size (any,). CPU: global size (blocks of `each_column` columns, blocks of `each_row` rows).
 #include "common.h"
+#include "arithmetic.h"
 
 #if INPUTS == 1
 #define OPERANDS(F) F(A, a)

@@ -148,7 +148,7 @@ __kernel void groups(PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced), const long c
 
 // NaN counts as largest, and of equal values the first one.
 __kernel void argmax(PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced), __global const T_IN *restrict x,
-                     const long x_offset, __global int *restrict out
+                     const long x_offset, __global long *restrict out
 #if !CPU
                      , __local T_IN *values, __local int *indices
 #endif

@@ -8,6 +8,7 @@ back. `None` stands for an input without a derivative, such as a condition or la
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import log
 from typing import Any
 
 import tensor
@@ -85,6 +86,27 @@ _define("exp",      lambda g, y, x: g * y)
 _define("log",      lambda g, y, x: g / x)
 _define("sqrt",     lambda g, y, x: g / (y * 2))
 _define("tanh",     lambda g, y, x: g * (1 - y * y))
+_define("square",   lambda g, y, x: g * x * 2)
+_define("reciprocal", lambda g, y, x: -g * y * y)
+_define("positive", lambda g, y, x: g)
+_define("expm1",    lambda g, y, x: g * (y + 1))
+_define("log1p",    lambda g, y, x: g / (x + 1))
+_define("log2",     lambda g, y, x: g / (x * log(2)))
+_define("log10",    lambda g, y, x: g / (x * log(10)))
+_define("logaddexp", lambda g, y, a, b: g * tensor.exp(a - y), lambda g, y, a, b: g * tensor.exp(b - y))
+_define("hypot",    lambda g, y, a, b: g * a / y, lambda g, y, a, b: g * b / y)
+_define("sin",      lambda g, y, x: g * tensor.cos(x))
+_define("cos",      lambda g, y, x: -g * tensor.sin(x))
+_define("tan",      lambda g, y, x: g * (1 + y * y))
+_define("asin",     lambda g, y, x: g / tensor.sqrt(1 - x * x))
+_define("acos",     lambda g, y, x: -g / tensor.sqrt(1 - x * x))
+_define("atan",     lambda g, y, x: g / (1 + x * x))
+_define("atan2",    lambda g, y, a, b: g * b / (a * a + b * b), lambda g, y, a, b: -g * a / (a * a + b * b))
+_define("sinh",     lambda g, y, x: g * tensor.cosh(x))
+_define("cosh",     lambda g, y, x: g * tensor.sinh(x))
+_define("asinh",    lambda g, y, x: g / tensor.sqrt(x * x + 1))
+_define("acosh",    lambda g, y, x: g / tensor.sqrt(x * x - 1))
+_define("atanh",    lambda g, y, x: g / (1 - x * x))
 _define("relu",     lambda g, y, x: _where(y > 0, g))
 _define("astype",   lambda g, y, x, **_: tensor.astype(g, x.dtype))
 
@@ -98,7 +120,7 @@ _define("index",        lambda g, y, x, key: _scatter(g, x, key))
 _RULES_OF_ANY["concat"] = lambda argument, g, y, *parts, axis: _part(g, argument, parts, axis)
 
 # Reductions and products
-_define("sum",    lambda g, y, x, axis, keepdims: _spread(g, x, axis, keepdims))
+_define("sum",    lambda g, y, x, axis, keepdims, **_: _spread(g, x, axis, keepdims))
 _define("mean",   lambda g, y, x, axis, keepdims: _spread(g * (y.size / x.size), x, axis, keepdims))
 _define("cumulative_sum", lambda g, y, x, **parameters: _summed_after(g, x, **parameters))
 _define("max",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))

@@ -19,7 +19,7 @@ from tensor.errors import DeviceError, DTypeError, ExchangeError, RecordError, S
 from tensor.memory import Storage
 
 Shape = tuple[int, ...]
-Operand = Union["Array", bool, int, float]
+Operand = Union["Array", bool, int, float, complex]
 
 
 @lru_cache(maxsize=4096)
@@ -76,6 +76,10 @@ class Array:
         array.write(values)
         return array
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The module `tensor`; raises ValueError for a version of the array API that it does not follow."""
+        return _namespace.namespace(api_version)
+
     # --- facts ----------------------------------------------------------------------------------------------
 
     @property
@@ -113,21 +117,27 @@ class Array:
         values = numpy.array2string(self.peek(), separator=", ", threshold=20)
         return f"Array({values}, shape={self.shape}, dtype={self.dtype.name}, device={self.device.spec})"
 
+    @property
+    def on_host(self) -> bool:
+        """Whether the values lie in NumPy's memory: on the NumPy device, and where a device has no such
+        dtype."""
+        return isinstance(self.storage.buffer, numpy.ndarray)
+
     # --- between host and device ----------------------------------------------------------------------------
 
     def host(self) -> HostArray:
-        """The NumPy view of this array's memory; on the NumPy device only."""
+        """The NumPy view of this array's memory; where it is `on_host` only."""
         size = self.dtype.itemsize
         strides = tuple(size * each for each in self.strides)
         return numpy.ndarray(self.shape, self.dtype, self.buffer, self.offset * size, strides)
 
     def peek(self) -> HostArray:
         """A NumPy copy of the values; waits for the device."""
-        device = self.device
-        if isinstance(device, NumpyDevice):
+        if self.on_host:
             return self.host().copy()
         source = self if self.is_contiguous else _views.contiguous(self)
         values = numpy.empty(self.shape, self.dtype)
+        device = self.device
         assert isinstance(device, OpenCLDevice)
         if values.size:
             device.read(source.buffer, source.offset * self.dtype.itemsize, values)
@@ -136,7 +146,7 @@ class Array:
     def write(self, values: HostArray) -> None:
         """Overwrite all elements with NumPy values of the same shape and dtype."""
         device = self.device
-        if not isinstance(device, OpenCLDevice):
+        if self.on_host or not isinstance(device, OpenCLDevice):
             kept = values.copy() if device.queue.recording is not None else values
             memory = self.host()  # now: a replay may come after the scope of this array
             device.queue.run(lambda: numpy.copyto(memory, kept))
@@ -183,8 +193,10 @@ class Array:
         """(1, 0) where the host can reach the memory, else (4, number): an OpenCL device."""
         return _dlpack.dlpack_device(self)
 
-    def to_device(self, device: "Device | str") -> "Array":
+    def to_device(self, device: "Device | str", /, *, stream: None = None) -> "Array":
         """This array on another device: a copy, or itself if it is there already."""
+        if stream is not None:
+            raise DeviceError(f"to_device: every device has one queue; expected stream=None, got {stream!r}.")
         target = _discovery.device(device)
         return self if target is self.device else Array.upload(self.numpy(), target)
 
@@ -199,6 +211,9 @@ class Array:
 
     def __float__(self) -> float:
         return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
 
     def __int__(self) -> int:
         return int(self.item())
@@ -219,6 +234,13 @@ class Array:
             )
         return _views.permute_dims(self, (1, 0))
 
+    @property
+    def mT(self) -> "Array":  # noqa: N802 - the array API's name
+        """The view with the last two axes exchanged."""
+        if len(self.shape) < 2:
+            raise ShapeError(f".mT is for matrices and stacks of them; this array has shape {self.shape}.")
+        return _views.permute_dims(self, (*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
+
     def reshape(self, *shape: Any) -> "Array":
         """See `tensor.reshape`; takes a tuple or several integers."""
         return _views.reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
@@ -227,9 +249,9 @@ class Array:
         """A contiguous copy with memory of its own."""
         return _views.copy(self)
 
-    def astype(self, dtype: Any) -> "Array":
+    def astype(self, dtype: Any, *, copy: bool = True) -> "Array":
         """See `tensor.astype`."""
-        return _elementwise.astype(self, dtype)
+        return _conversion.astype(self, dtype, copy=copy)
 
     def __getitem__(self, key: Any) -> "Array":
         return _views.index(self, key)
@@ -250,11 +272,17 @@ class Array:
     def __radd__(self, other: Operand) -> "Array":
         return _elementwise.add(other, self)
 
+    def __iadd__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.add(self, other))
+
     def __sub__(self, other: Operand) -> "Array":
         return _elementwise.subtract(self, other)
 
     def __rsub__(self, other: Operand) -> "Array":
         return _elementwise.subtract(other, self)
+
+    def __isub__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.subtract(self, other))
 
     def __mul__(self, other: Operand) -> "Array":
         return _elementwise.multiply(self, other)
@@ -262,11 +290,35 @@ class Array:
     def __rmul__(self, other: Operand) -> "Array":
         return _elementwise.multiply(other, self)
 
+    def __imul__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.multiply(self, other))
+
     def __truediv__(self, other: Operand) -> "Array":
         return _elementwise.divide(self, other)
 
     def __rtruediv__(self, other: Operand) -> "Array":
         return _elementwise.divide(other, self)
+
+    def __itruediv__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.divide(self, other))
+
+    def __floordiv__(self, other: Operand) -> "Array":
+        return _elementwise.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Operand) -> "Array":
+        return _elementwise.floor_divide(other, self)
+
+    def __ifloordiv__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.floor_divide(self, other))
+
+    def __mod__(self, other: Operand) -> "Array":
+        return _elementwise.remainder(self, other)
+
+    def __rmod__(self, other: Operand) -> "Array":
+        return _elementwise.remainder(other, self)
+
+    def __imod__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.remainder(self, other))
 
     def __pow__(self, other: Operand) -> "Array":
         return _elementwise.pow(self, other)
@@ -274,14 +326,84 @@ class Array:
     def __rpow__(self, other: Operand) -> "Array":
         return _elementwise.pow(other, self)
 
+    def __ipow__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.pow(self, other))
+
+    def __and__(self, other: Operand) -> "Array":
+        return _elementwise.bitwise_and(self, other)
+
+    def __rand__(self, other: Operand) -> "Array":
+        return _elementwise.bitwise_and(other, self)
+
+    def __iand__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.bitwise_and(self, other))
+
+    def __or__(self, other: Operand) -> "Array":
+        return _elementwise.bitwise_or(self, other)
+
+    def __ror__(self, other: Operand) -> "Array":
+        return _elementwise.bitwise_or(other, self)
+
+    def __ior__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.bitwise_or(self, other))
+
+    def __xor__(self, other: Operand) -> "Array":
+        return _elementwise.bitwise_xor(self, other)
+
+    def __rxor__(self, other: Operand) -> "Array":
+        return _elementwise.bitwise_xor(other, self)
+
+    def __ixor__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.bitwise_xor(self, other))
+
+    def __lshift__(self, other: Operand) -> "Array":
+        return _elementwise.bitwise_left_shift(self, other)
+
+    def __rlshift__(self, other: Operand) -> "Array":
+        return _elementwise.bitwise_left_shift(other, self)
+
+    def __ilshift__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.bitwise_left_shift(self, other))
+
+    def __rshift__(self, other: Operand) -> "Array":
+        return _elementwise.bitwise_right_shift(self, other)
+
+    def __rrshift__(self, other: Operand) -> "Array":
+        return _elementwise.bitwise_right_shift(other, self)
+
+    def __irshift__(self, other: Operand) -> "Array":
+        return self._become(_elementwise.bitwise_right_shift(self, other))
+
     def __matmul__(self, other: "Array") -> "Array":
         return _matmul(self, other)
+
+    def __rmatmul__(self, other: "Array") -> "Array":
+        return _matmul(other, self)
+
+    def __imatmul__(self, other: "Array") -> "Array":
+        return self._become(_matmul(self, other))
+
+    def _become(self, values: "Array") -> "Array":
+        """Write what an in-place operator computed, if it has this array's shape and dtype."""
+        if values.dtype != self.dtype:
+            raise DTypeError(
+                f"An in-place operation gave {values.dtype.name} for an array of {self.dtype.name}; "
+                "write x = x + y instead, or use astype first."
+            )
+        _views.set_item(self, ..., values)
+        return self
 
     def __neg__(self) -> "Array":
         return _elementwise.negative(self)
 
+    def __pos__(self) -> "Array":
+        return _elementwise.positive(self)
+
     def __abs__(self) -> "Array":
         return _elementwise.abs(self)
+
+    def __invert__(self) -> "Array":
+        return _elementwise.bitwise_invert(self)
 
     def __lt__(self, other: Operand) -> "Array":
         return _elementwise.less(self, other)
@@ -313,8 +435,10 @@ def same_device(where: str, *arrays: Array) -> Device:
 
 
 # At the end, since these modules are made of Arrays themselves; methods above need them only when called.
+from tensor import conversion as _conversion  # noqa: E402
 from tensor import discovery as _discovery  # noqa: E402
 from tensor import dlpack as _dlpack  # noqa: E402
 from tensor import elementwise as _elementwise  # noqa: E402
+from tensor import namespace as _namespace  # noqa: E402
 from tensor import views as _views  # noqa: E402
 from tensor.matmul import matmul as _matmul  # noqa: E402

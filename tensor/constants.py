@@ -18,7 +18,7 @@ _KEPT = (
 _constants: OrderedDict[tuple[object, ...], Array] = OrderedDict()
 
 
-def constant(value: bool | int | float, dtype: dtypes.DType, device: Device) -> Array:
+def constant(value: complex, dtype: dtypes.DType, device: Device) -> Array:
     """The array without axes that holds a Python number; shared, never to be written to."""
     key = (
         value,
@@ -59,7 +59,7 @@ def operands(where: str, a: Operand, b: Operand) -> tuple[Array, Array]:
 def _like(where: str, value: object, met: Array) -> Array:
     if isinstance(value, numpy.generic):
         value = value.item()
-    if not isinstance(value, bool | int | float):
+    if not isinstance(value, bool | int | float | complex):
         raise DTypeError(
             f"{where}: expected an Array or a number, got {type(value).__name__}; use tensor.asarray."
         )

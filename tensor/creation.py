@@ -8,21 +8,27 @@ import numpy
 from tensor import dtypes
 from tensor.array import Array, Shape
 from tensor.constants import constant
+from tensor.conversion import astype
 from tensor.device import Device, NumpyDevice
 from tensor.discovery import device as find_device
 from tensor.errors import ShapeError
 from tensor.views import assign
 
 
-def asarray(values: Any, dtype: Any = None, device: "Device | str | None" = None) -> Array:
+def asarray(
+    values: Any, /, dtype: Any = None, device: "Device | str | None" = None, copy: bool | None = None
+) -> Array:
     """An array with the values of a NumPy array, a number, nested lists, or an Array (itself where nothing
     changes).
 
-    float64 becomes float32; Python integers become int32 if they fit, else int64. NumPy data is copied.
+    NumPy data keeps its dtype; Python's numbers become int64, float32, complex64 or bool. Everything but an
+    Array is
+    copied. Raises ValueError where copy=False and a copy has to be made.
     """
     if isinstance(values, Array):
-        moved = values if device is None else values.to_device(device)
-        return moved if dtype is None else moved.astype(dtype)
+        return _as_wanted(values, dtype, device, copy)
+    if copy is False:
+        raise ValueError("asarray(copy=False): values that are no Array always have to be copied.")
     target = find_device(device)
     host = numpy.asarray(values)
     wanted = dtypes.as_dtype(dtype) if dtype is not None else _natural_dtype(values, host)
@@ -32,12 +38,21 @@ def asarray(values: Any, dtype: Any = None, device: "Device | str | None" = None
     )
 
 
+def _as_wanted(x: Array, dtype: Any, device: "Device | str | None", copy: bool | None) -> Array:
+    wanted = x.dtype if dtype is None else dtypes.as_dtype(dtype)
+    moves = device is not None and find_device(device) is not x.device
+    if copy is False and (moves or wanted != x.dtype):
+        raise ValueError(
+            f"asarray(copy=False): {x.dtype.name} on {x.device.spec} has to be copied to become {wanted.name} on "
+            f"{x.device.spec if device is None else find_device(device).spec}."
+        )
+    return astype(x, wanted, copy=bool(copy), device=device)
+
+
 def _natural_dtype(values: Any, host: numpy.ndarray[Any, Any]) -> dtypes.DType:
-    if host.dtype == dtypes.int64 and not isinstance(values, numpy.ndarray | numpy.generic):
-        limits = numpy.iinfo(numpy.int32)
-        fits = host.size == 0 or (host.min() >= limits.min and host.max() <= limits.max)
-        return dtypes.int32 if fits else dtypes.int64
-    return dtypes.storable(host.dtype)
+    if isinstance(values, bool | int | float | complex | list | tuple) and host.dtype.kind in "fc":
+        return dtypes.as_dtype({"f": float, "c": complex}[host.dtype.kind])
+    return dtypes.as_dtype(host.dtype)
 
 
 def _shape(shape: Any) -> Shape:
@@ -47,64 +62,69 @@ def _shape(shape: Any) -> Shape:
     return sizes
 
 
-def empty(shape: Any, dtype: Any = dtypes.float32, device: "Device | str | None" = None) -> Array:
-    """An array of this shape with whatever values its memory holds."""
-    return Array.new(_shape(shape), dtypes.as_dtype(dtype), find_device(device))
+def empty(shape: Any, dtype: Any = None, device: "Device | str | None" = None) -> Array:
+    """An array of this shape with whatever values its memory holds; float32 unless a dtype is given."""
+    return Array.new(_shape(shape), dtypes.as_dtype(float if dtype is None else dtype), find_device(device))
 
 
-def full(
-    shape: Any, value: bool | int | float, dtype: Any = None, device: "Device | str | None" = None
-) -> Array:
-    """An array of this shape filled with one value; its dtype is that of the value unless given."""
-    wanted = dtypes.as_dtype(type(value) if dtype is None else dtype)
-    array = empty(shape, wanted, device)
-    assign(array, constant(dtypes.number(value, wanted), wanted, array.device))
+def full(shape: Any, fill_value: complex, dtype: Any = None, device: "Device | str | None" = None) -> Array:
+    """An array of this shape filled with one number; its dtype is that of the number unless given."""
+    wanted = dtypes.as_dtype(type(fill_value) if dtype is None else dtype)
+    array = empty(shape, dtype=wanted, device=device)
+    assign(array, constant(dtypes.number(fill_value, wanted), wanted, array.device))
     return array
 
 
-def zeros(shape: Any, dtype: Any = dtypes.float32, device: "Device | str | None" = None) -> Array:
-    """An array of zeros."""
-    return full(shape, 0, dtype, device)
+def zeros(shape: Any, dtype: Any = None, device: "Device | str | None" = None) -> Array:
+    """An array of zeros; float32 unless a dtype is given."""
+    return full(shape, 0, dtype=float if dtype is None else dtype, device=device)
 
 
-def ones(shape: Any, dtype: Any = dtypes.float32, device: "Device | str | None" = None) -> Array:
-    """An array of ones."""
-    return full(shape, 1, dtype, device)
+def ones(shape: Any, dtype: Any = None, device: "Device | str | None" = None) -> Array:
+    """An array of ones; float32 unless a dtype is given."""
+    return full(shape, 1, dtype=float if dtype is None else dtype, device=device)
 
 
-def empty_like(x: Array) -> Array:
-    """An uninitialised array with the shape, dtype and device of x."""
-    return Array.new(x.shape, x.dtype, x.device)
+def empty_like(x: Array, /, dtype: Any = None, device: "Device | str | None" = None) -> Array:
+    """An uninitialised array with the shape of x, and its dtype and device unless others are given."""
+    return empty(x.shape, **_like(x, dtype, device))
 
 
-def zeros_like(x: Array) -> Array:
-    """Zeros with the shape, dtype and device of x."""
-    return zeros(x.shape, x.dtype, x.device)
+def zeros_like(x: Array, /, dtype: Any = None, device: "Device | str | None" = None) -> Array:
+    """Zeros with the shape of x, and its dtype and device unless others are given."""
+    return zeros(x.shape, **_like(x, dtype, device))
 
 
-def ones_like(x: Array) -> Array:
-    """Ones with the shape, dtype and device of x."""
-    return ones(x.shape, x.dtype, x.device)
+def ones_like(x: Array, /, dtype: Any = None, device: "Device | str | None" = None) -> Array:
+    """Ones with the shape of x, and its dtype and device unless others are given."""
+    return ones(x.shape, **_like(x, dtype, device))
 
 
-def full_like(x: Array, value: bool | int | float) -> Array:
-    """One value with the shape, dtype and device of x."""
-    return full(x.shape, value, x.dtype, x.device)
+def full_like(
+    x: Array, /, fill_value: complex, dtype: Any = None, device: "Device | str | None" = None
+) -> Array:
+    """One number with the shape of x, and its dtype and device unless others are given."""
+    return full(x.shape, fill_value, **_like(x, dtype, device))
+
+
+def _like(x: Array, dtype: Any, device: "Device | str | None") -> dict[str, Any]:
+    return {"dtype": x.dtype if dtype is None else dtype, "device": x.device if device is None else device}
 
 
 def arange(
     start: float,
+    /,
     stop: float | None = None,
     step: float = 1,
     dtype: Any = None,
     device: "Device | str | None" = None,
 ) -> Array:
-    """start, start + step, … below stop (0 … start − 1 with one argument); int32 if all are integers, else
+    """start, start + step, … below stop (0 … start − 1 with one argument); int64 if all are integers, else
     float32."""
     first, last = (0, start) if stop is None else (start, stop)
     if step == 0:
         raise ShapeError("arange: the step must not be 0.")
     count = max(0, ceil((last - first) / step))
-    natural = dtypes.int32 if all(isinstance(each, int) for each in (first, last, step)) else dtypes.float32
+    natural = int if all(isinstance(each, int) for each in (first, last, step)) else float
     values = first + step * numpy.arange(count)
     return asarray(values, natural if dtype is None else dtype, device)

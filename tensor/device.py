@@ -10,8 +10,13 @@ from typing import Any, Literal
 
 import numpy
 
+<<<<<<< HEAD
 from tensor.allocation import HostPieces, Pools
 from tensor.errors import DeviceError
+=======
+from tensor.dtypes import OPENCL_NAMES, float64
+from tensor.errors import DeviceError, OutOfMemoryError
+>>>>>>> 72d694f (wip)
 from tensor.memory import Memory, Storage
 from tensor.queue import Queue
 from tensor.refusal import command_refused
@@ -32,6 +37,11 @@ class Device:
     memory_bytes: int
     uses_host_memory: bool
     queue: Queue
+
+    def computes(self, dtype: numpy.dtype[Any]) -> bool:
+        """Whether arrays of this dtype lie in the device's memory; others are kept and computed with on the
+        host."""
+        raise NotImplementedError
 
     def synchronize(self) -> None:
         """Wait until all work enqueued on this device is done."""
@@ -73,16 +83,34 @@ class NumpyDevice(Device):
         self.queue = Queue(None)
         self._pieces = HostPieces(self)
 
+    def computes(self, dtype: numpy.dtype[Any]) -> bool:
+        return True
+
     def synchronize(self) -> None:
         """Nothing to wait for: NumPy computes at once."""
 
     def allocate(self, count: int, dtype: numpy.dtype[Any]) -> Storage:
+<<<<<<< HEAD
         buffer = self._pieces.allocate(count, dtype)
         return Storage(self, buffer, buffer.nbytes)
 
     def adopt(self, buffer: numpy.ndarray[Any, Any]) -> Storage:
         """The storage around a flat NumPy array that nobody else writes to."""
         return Storage(self, self._pieces.count(buffer), buffer.nbytes)
+=======
+        storage = allocate_on_host(self, count, dtype)
+        self._count(storage.buffer)
+        return storage
+
+    def adopt(self, buffer: numpy.ndarray[Any, Any]) -> Storage:
+        """The storage around a flat NumPy array that nobody else writes to."""
+        self._count(buffer)
+        return Storage(self, buffer, buffer.nbytes)
+
+    def _count(self, buffer: numpy.ndarray[Any, Any]) -> None:
+        self._in_use[id(buffer)] = buffer.nbytes
+        weakref.finalize(buffer, self._in_use.pop, id(buffer)).atexit = False
+>>>>>>> 72d694f (wip)
 
     def memory(self) -> Memory:
         tally = self._pieces.tally
@@ -117,6 +145,7 @@ class OpenCLDevice(Device):
         self.memory_bytes = raw.global_mem_size
         self.uses_host_memory = bool(raw.host_unified_memory)
         self.largest_buffer_bytes: int = raw.max_mem_alloc_size
+        self._native = dtypes_of(raw.extensions)
         self.kernels: dict[Any, Any] = {}
         self.programs: dict[Any, Any] = {}  # built ones, by options and source
         self.build_lock = threading.RLock()
@@ -143,6 +172,9 @@ class OpenCLDevice(Device):
             ) from error
         self.pools = Pools(self)
 
+    def computes(self, dtype: numpy.dtype[Any]) -> bool:
+        return dtype in self._native
+
     def synchronize(self) -> None:
         import pyopencl
 
@@ -152,7 +184,9 @@ class OpenCLDevice(Device):
             raise command_refused(self, "waiting for its work", error) from error
 
     def allocate(self, count: int, dtype: numpy.dtype[Any]) -> Storage:
-        return self.allocate_bytes(count * dtype.itemsize)
+        if dtype in self._native:
+            return self.allocate_bytes(count * dtype.itemsize)
+        return allocate_on_host(self, count, dtype)
 
     def allocate_bytes(self, size_bytes: int) -> Storage:
         """Uninitialised memory of `size_bytes`."""
@@ -191,5 +225,37 @@ class OpenCLDevice(Device):
     def reset_peak_memory(self) -> None:
         self.pools.reset_peak()
 
+<<<<<<< HEAD
     def release_memory(self) -> int:
         return self.pools.release()
+=======
+def dtypes_of(extensions: str) -> frozenset[numpy.dtype[Any]]:
+    """The dtypes that an OpenCL device with these extensions computes with."""
+    has_float64 = "cl_khr_fp64" in extensions
+    return frozenset(each for each in OPENCL_NAMES if has_float64 or each != float64)
+
+
+def allocate_on_host(device: Device, count: int, dtype: numpy.dtype[Any]) -> Storage:
+    """Uninitialised host memory that belongs to `device`; raises OutOfMemoryError."""
+    try:
+        buffer = numpy.empty(count, dtype)
+    except MemoryError as error:
+        raise out_of_memory(device, count * dtype.itemsize) from error
+    return Storage(device, buffer, buffer.nbytes)
+
+
+def out_of_memory(device: Device, size_bytes: int) -> OutOfMemoryError:
+    """The error that names what was asked for and what there is."""
+    memory = device.memory()
+    largest = getattr(device, "largest_buffer_bytes", device.memory_bytes)
+    return OutOfMemoryError(
+        f"{device.name} cannot hold another array of {_mebibytes(size_bytes)}: "
+        f"{_mebibytes(memory.in_use_bytes)} are in use of {_mebibytes(memory.limit_bytes)}, "
+        f"and one array may have {_mebibytes(largest)}. "
+        "Use a smaller batch, or another device."
+    )
+
+
+def _mebibytes(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.1f} MiB"
+>>>>>>> 72d694f (wip)

@@ -1,7 +1,9 @@
 """The dtypes of arrays: NumPy's own dtype objects, their OpenCL C names, and which dtype comes out of two.
 
 A bool is stored as one byte that holds 0 or 1. Python numbers take the dtype of the array they meet, as in
-the array API standard. Default dtypes are float32 and int32: what every OpenCL device computes at full speed.
+the array API standard. Default dtypes are int64 for integers and places, as in NumPy, and float32 and
+complex64,
+what OpenCL devices compute at full speed.
 """
 
 from typing import Any
@@ -22,8 +24,14 @@ uint8: DType = numpy.dtype(numpy.uint8)
 uint16: DType = numpy.dtype(numpy.uint16)
 uint32: DType = numpy.dtype(numpy.uint32)
 uint64: DType = numpy.dtype(numpy.uint64)
+float16: DType = numpy.dtype(numpy.float16)
 float32: DType = numpy.dtype(numpy.float32)
+float64: DType = numpy.dtype(numpy.float64)
+complex64: DType = numpy.dtype(numpy.complex64)
+complex128: DType = numpy.dtype(numpy.complex128)
 
+# Of the dtypes that an OpenCL device can compute with: all of them, but float64 only where it has
+# cl_khr_fp64.
 OPENCL_NAMES: dict[DType, str] = {
     bool_: "uchar",
     int8: "char",
@@ -35,74 +43,80 @@ OPENCL_NAMES: dict[DType, str] = {
     uint32: "uint",
     uint64: "ulong",
     float32: "float",
+    float64: "double",
 }
+
+ALL: tuple[DType, ...] = (*OPENCL_NAMES, float16, complex64, complex128)
+
+_DEFAULTS: dict[Any, DType] = {bool: bool_, int: int64, float: float32, complex: complex64}
 
 
 def as_dtype(value: Any) -> DType:
-    """The dtype that `value` (a dtype, a NumPy scalar type, a name, or Python's bool, int, float) stands for.
+    """The dtype that `value` (a dtype, a NumPy scalar type, a name, or Python's bool, int, float, complex)
+    means.
 
     Raises DTypeError for a dtype that arrays cannot have.
     """
-    if value is int:
-        return int32
-    if value is float:
-        return float32
+    found = _DEFAULTS.get(value) if isinstance(value, type) else None
+    if found is not None:
+        return found
     try:
         dtype: DType = numpy.dtype(value).newbyteorder("=")
     except TypeError as error:
         raise DTypeError(f"There is no dtype {value!r}; there are: {_names()}.") from error
-    if dtype not in OPENCL_NAMES:
+    if dtype not in ALL:
         raise DTypeError(f"An array cannot have dtype {dtype.name}; it can have one of: {_names()}.")
     return dtype
 
 
 def _names() -> str:
-    return ", ".join(each.name for each in OPENCL_NAMES)
+    return ", ".join(each.name for each in ALL)
 
 
-def number(value: bool | int | float, dtype: DType) -> bool | int | float:
+def number(value: complex, dtype: DType) -> complex:
     """A Python number as an array of `dtype` holds it; raises DTypeError for one that does not fit."""
     try:
-        converted: bool | int | float = dtype.type(value).item()
-    except (OverflowError, ValueError) as error:
+        converted: complex = dtype.type(value).item()
+    except (OverflowError, ValueError, TypeError) as error:
         raise DTypeError(f"The number {value} does not fit into {dtype.name}.") from error
     return converted
 
 
-def storable(dtype: DType) -> DType:
-    """The dtype in which data of a NumPy `dtype` is kept: float64 and float16 become float32, others stay."""
-    return float32 if dtype.kind == "f" else as_dtype(dtype)
-
-
 def promote(first: DType, second: DType, where: str) -> DType:
-    """The dtype of an operation on two arrays; float32 wins over integers, integers over bool.
+    """The dtype of an operation on two arrays, by the standard; a floating dtype wins over integers as it is.
 
-    Raises DTypeError for int64 with uint64, which no integer dtype can hold.
+    Raises DTypeError for a signed integer with uint64, which no integer dtype can hold.
     """
     if first == second:
         return first
-    if float32 in (first, second):
-        return float32
+    if first.kind in "fc" and second.kind in "biu":
+        return first
+    if second.kind in "fc" and first.kind in "biu":
+        return second
     dtype = numpy.promote_types(first, second)
-    if dtype.kind == "f":
+    if dtype.kind == "f" and first.kind in "iu":
         raise DTypeError(
             f"{where}: no integer dtype holds both {first.name} and {second.name}; use astype first."
         )
     return dtype
 
 
-def of_scalar(value: bool | int | float, met: DType) -> DType:
+def of_scalar(value: complex, met: DType) -> DType:
     """The dtype that a Python number takes when it meets an array of dtype `met`."""
     if isinstance(value, bool):
         return met
     if isinstance(value, int):
-        return int32 if met == bool_ else met
-    return float32
+        return int64 if met == bool_ else met
+    if isinstance(value, float):
+        return met if met.kind in "fc" else float32
+    return met if met.kind == "c" else complex128 if met == float64 else complex64
 
 
-def require_numeric(dtype: DType, where: str) -> None:
-    """Raise DTypeError for bool, on which arithmetic means nothing."""
-    if dtype == bool_:
-        raise DTypeError(
-            f"{where}: expected numbers, got bool; use logical_and/logical_or, or astype(x, int32)."
-        )
+def floating(dtype: DType) -> DType:
+    """The dtype in which functions of real numbers (exp, mean, …) compute: float32 for integers and bool."""
+    return dtype if dtype.kind in "fc" else float32
+
+
+def component(dtype: DType) -> DType:
+    """The dtype of the real part: float32 of complex64, any real dtype itself."""
+    return {complex64: float32, complex128: float64}.get(dtype, dtype)

@@ -1,284 +1,190 @@
 """Elementwise operations with broadcasting: a table of one line each, NumPy's definition beside the OpenCL
-expression.
+expression, by the array API standard.
 
-Inputs of different dtypes are converted to a common one first (`dtypes.promote`). Operations that need real
-numbers (divide, exp, …) convert integers to float32.
+Numbers take the dtype of the array that they meet. What `tensor.ufunc` says of dtypes holds for all.
 """
 
+import builtins
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy
 
 from tensor import dtypes
-from tensor.array import Array, Operand, Shape, contiguous_strides
+from tensor.array import Array, Operand
 from tensor.constants import constant, operands
-from tensor.device import Device
-from tensor.dtypes import DType
 from tensor.errors import DTypeError
-from tensor.layout import broadcast_shape
-from tensor.pointwise import Layout, Pointwise, launch, prepare
-from tensor.primitive import Primitive, primitive
-
-Result = Literal["same", "float", "bool"]
+from tensor.ufunc import ANY, INTEGER, REAL, Operation, binary, elementwise, unary
 
 
-@dataclass(frozen=True, eq=False)
-class Operation:
-    """One row of the table. In `expression` a, b, c are the converted inputs."""
-
-    name: str
-    expression: str
-    definition: Callable[..., Any]
-    result: Result = "same"
-    takes_bool: bool = False
+def _kinds(real: str, integer: str, boolean: str = "") -> dict[str, str]:
+    """An expression for floating dtypes, and another one for integers."""
+    return {"f": real, "i": integer, "u": integer, "b": boolean or integer}
 
 
-@lru_cache(maxsize=4096)
-def _dtypes(operation: Operation, *inputs: DType) -> tuple[DType, DType]:
-    """The dtype in which an operation computes, and that of its result."""
-    values = inputs[-2:]  # the condition of `where` is no value
-    compute = values[0] if len(values) == 1 else dtypes.promote(values[0], values[1], operation.name)
-    if operation.result == "float" and compute.kind != "f":
-        compute = dtypes.float32
-    if not operation.takes_bool:
-        dtypes.require_numeric(compute, operation.name)
-    return compute, dtypes.bool_ if operation.result == "bool" else compute
+def _whole(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Rounding, which leaves integers as they are."""
+    return lambda x: function(x) if x.dtype.kind == "f" else x
 
 
-def _run_numpy(operation: Operation, *inputs: Any) -> Any:
-    compute, result = _dtypes(operation, *(each.dtype for each in inputs))
-    broadcast_shape(operation.name, *(each.shape for each in inputs))  # our error, not NumPy's
-    values = [each.astype(compute) for each in inputs[-2:]]
-    return numpy.asarray(operation.definition(*inputs[:-2], *values), result)
+def _bounded_shift(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Shifts as kernels/arithmetic.h has them: a negative one leaves no bit either."""
+    return lambda a, b: function(a, numpy.where(b < 0, a.dtype.itemsize * 8, b).astype(a.dtype))
 
 
-def _run_opencl(operation: Operation, *inputs: Array) -> Array:
-    device = inputs[0].storage.device
-    run, shape, dtype = _prepared(operation, device, *[(x.shape, x.strides, x.dtype) for x in inputs])
-    output = Array.new(shape, dtype, device)
-    run(output, inputs)
-    return output
+def _power(a: Any, b: Any) -> Any:
+    """NumPy refuses negative powers of integers; here they are 0, but of 1 and −1."""
+    if a.dtype.kind != "i":
+        return numpy.power(a, b)
+    inverse = numpy.where(a == 1, 1, numpy.where(a == -1, 1 - 2 * (b & 1), 0))
+    return numpy.where(b < 0, inverse, numpy.power(a, numpy.where(b < 0, 0, b)))
 
 
-@lru_cache(maxsize=8192)
-def _prepared(operation: Operation, device: Device, *inputs: Layout) -> tuple[Pointwise, Shape, DType]:
-    """The launch for inputs of these layouts, and shape and dtype of its output."""
-    compute, result = _dtypes(operation, *(dtype for _, _, dtype in inputs))
-    shape = broadcast_shape(operation.name, *(each for each, _, _ in inputs))
-    output = (shape, contiguous_strides(shape), result)
-    return prepare(operation.expression, compute, device, output, *inputs), shape, result
-
-
-def _add(operation: Operation) -> Primitive:
-    return primitive(
-        operation.name, numpy=partial(_run_numpy, operation), opencl=partial(_run_opencl, operation)
-    )
-
-
-_ADD = _add(Operation("add", "a + b", numpy.add))
-_SUBTRACT = _add(Operation("subtract", "a - b", numpy.subtract))
-_MULTIPLY = _add(Operation("multiply", "a * b", numpy.multiply))
-_DIVIDE = _add(Operation("divide", "a / b", numpy.divide, "float"))
-_POW = _add(Operation("pow", "pow(a, b)", numpy.power, "float"))
 # NaN wins, as in NumPy; OpenCL's fmax would drop it.
-_MAXIMUM = _add(Operation("maximum", "a >= b || a != a ? a : b", numpy.maximum))
-_MINIMUM = _add(Operation("minimum", "a <= b || a != a ? a : b", numpy.minimum))
-_NEGATIVE = _add(Operation("negative", "-a", numpy.negative))
-_ABS = _add(Operation("abs", "a < 0 ? -a : a == 0 ? 0 : a", numpy.abs))
-_EXP = _add(Operation("exp", "exp(a)", numpy.exp, "float"))
-_LOG = _add(Operation("log", "log(a)", numpy.log, "float"))
-_SQRT = _add(Operation("sqrt", "sqrt(a)", numpy.sqrt, "float"))
-_TANH = _add(Operation("tanh", "tanh(a)", numpy.tanh, "float"))
-_RELU = _add(Operation("relu", "a <= 0 ? 0 : a", lambda x: numpy.where(x <= 0, x.dtype.type(0), x)))
-_EQUAL = _add(Operation("equal", "a == b", numpy.equal, "bool", True))
-_NOT_EQUAL = _add(Operation("not_equal", "a != b", numpy.not_equal, "bool", True))
-_LESS = _add(Operation("less", "a < b", numpy.less, "bool", True))
-_LESS_EQUAL = _add(Operation("less_equal", "a <= b", numpy.less_equal, "bool", True))
-_GREATER = _add(Operation("greater", "a > b", numpy.greater, "bool", True))
-_GREATER_EQUAL = _add(Operation("greater_equal", "a >= b", numpy.greater_equal, "bool", True))
-_LOGICAL_AND = _add(Operation("logical_and", "a != 0 && b != 0", numpy.logical_and, "bool", True))
-_LOGICAL_OR = _add(Operation("logical_or", "a != 0 || b != 0", numpy.logical_or, "bool", True))
-_LOGICAL_NOT = _add(Operation("logical_not", "a == 0", numpy.logical_not, "bool", True))
-_WHERE = _add(Operation("where", "a ? b : c", numpy.where, "same", True))
+_LARGER, _SMALLER = "a >= b || a != a ? a : b", "a <= b || a != a ? a : b"
+_SIGN = _kinds("a != a ? a : (COMPUTE)((a > 0) - (a < 0))", "(a > 0) - (a < 0)")
+_LOGADDEXP = "a == b ? a + log((COMPUTE)2) : fmax(a, b) + log1p(exp(-fabs(a - b)))"
+
+# fmt: off
+# Arithmetic
+add      = binary("add", "a + b", numpy.add, doc="x1 + x2")
+subtract = binary("subtract", "a - b", numpy.subtract, doc="x1 − x2")
+multiply = binary("multiply", "a * b", numpy.multiply, doc="x1 · x2")
+divide   = binary("divide", "a / b", numpy.divide, "float",
+                  doc="x1 / x2, correctly rounded; float32 for integers.")
+floor_divide = binary("floor_divide", "floor_divide(a, b)", numpy.floor_divide, kinds=REAL,
+                      doc="x1 / x2 rounded down; 0 where an integer is divided by 0.")
+remainder = binary("remainder", "remainder_of(a, b)", numpy.remainder, kinds=REAL,
+                   doc="What is left of x1 / x2 rounded down, with the sign of x2; 0 where an integer is "
+                       "divided by 0.")
+pow      = binary("pow", _kinds("pow(a, b)", "power(a, b)"), _power,
+                  doc="x1 to the power of x2; a negative power of an integer "
+                  "is 0, but for 1 and −1.")
+maximum  = binary("maximum", _LARGER, numpy.maximum, kinds=REAL,
+                  doc="The larger of x1 and x2; NaN if one of them is.")
+minimum  = binary("minimum", _SMALLER, numpy.minimum, kinds=REAL,
+                  doc="The smaller of x1 and x2; NaN if one of them is.")
+negative = unary("negative", "-a", numpy.negative, doc="−x")
+positive = unary("positive", "a", numpy.positive, doc="x, copied.")
+abs      = unary("abs", "a < 0 ? -a : a == 0 ? 0 : a", numpy.abs, "component",
+                 doc="|x|; of complex x, its length.")
+sign     = unary("sign", _SIGN, numpy.sign, doc="−1, 0 or 1; NaN stays NaN; of complex x, x / |x|.")
+square   = unary("square", "a * a", numpy.square, doc="x · x")
+reciprocal = unary("reciprocal", "1 / a", numpy.reciprocal, "float", doc="1 / x")
+copysign = binary("copysign", "copysign(a, b)", numpy.copysign, "float", REAL,
+                  doc="|x1| with the sign of x2.")
+nextafter = binary("nextafter", "nextafter(a, b)", numpy.nextafter, "float", REAL,
+                   doc="The next floating number after x1 in the direction of x2.")
+hypot    = binary("hypot", "hypot(a, b)", numpy.hypot, "float", REAL,
+                  doc="√(x1² + x2²), without overflow on the way.")
+
+# Rounding
+floor = unary("floor", _kinds("floor(a)", "a"), _whole(numpy.floor), kinds=REAL, doc="x rounded down.")
+ceil  = unary("ceil", _kinds("ceil(a)", "a"), _whole(numpy.ceil), kinds=REAL, doc="x rounded up.")
+trunc = unary("trunc", _kinds("trunc(a)", "a"), _whole(numpy.trunc), kinds=REAL, doc="x rounded towards 0.")
+round = unary("round", _kinds("rint(a)", "a"), numpy.round,
+              doc="x rounded to the nearest integer, halves to even ones.")
+
+# Exponentials and logarithms
+exp   = unary("exp", "exp(a)", numpy.exp, "float", doc="e to the power of x.")
+expm1 = unary("expm1", "expm1(a)", numpy.expm1, "float", doc="exp(x) − 1, exact near 0.")
+log   = unary("log", "log(a)", numpy.log, "float", doc="Natural logarithm of x; −∞ at 0, NaN below.")
+log1p = unary("log1p", "log1p(a)", numpy.log1p, "float", doc="log(1 + x), exact near 0.")
+log2  = unary("log2", "log2(a)", numpy.log2, "float", doc="Logarithm of x to the base 2.")
+log10 = unary("log10", "log10(a)", numpy.log10, "float", doc="Logarithm of x to the base 10.")
+logaddexp = binary("logaddexp", _LOGADDEXP, numpy.logaddexp, "float", REAL,
+                   doc="log(exp(x1) + exp(x2)), without overflow.")
+sqrt  = unary("sqrt", "sqrt(a)", numpy.sqrt, "float", doc="Square root of x, correctly rounded; NaN below 0.")
+
+# Trigonometry, in radians
+sin   = unary("sin", "sin(a)", numpy.sin, "float", doc="Sine of x.")
+cos   = unary("cos", "cos(a)", numpy.cos, "float", doc="Cosine of x.")
+tan   = unary("tan", "tan(a)", numpy.tan, "float", doc="Tangent of x.")
+asin  = unary("asin", "asin(a)", numpy.arcsin, "float", doc="The angle whose sine is x.")
+acos  = unary("acos", "acos(a)", numpy.arccos, "float", doc="The angle whose cosine is x.")
+atan  = unary("atan", "atan(a)", numpy.arctan, "float", doc="The angle whose tangent is x.")
+atan2 = binary("atan2", "atan2(a, b)", numpy.arctan2, "float", REAL, doc="The angle of the point (x2, x1).")
+sinh  = unary("sinh", "sinh(a)", numpy.sinh, "float", doc="Hyperbolic sine of x.")
+cosh  = unary("cosh", "cosh(a)", numpy.cosh, "float", doc="Hyperbolic cosine of x.")
+tanh  = unary("tanh", "tanh(a)", numpy.tanh, "float", doc="Hyperbolic tangent of x.")
+asinh = unary("asinh", "asinh(a)", numpy.arcsinh, "float", doc="The number whose hyperbolic sine is x.")
+acosh = unary("acosh", "acosh(a)", numpy.arccosh, "float", doc="The number whose hyperbolic cosine is x.")
+atanh = unary("atanh", "atanh(a)", numpy.arctanh, "float", doc="The number whose hyperbolic tangent is x.")
+
+# Bits
+bitwise_and    = binary("bitwise_and", "a & b", numpy.bitwise_and, kinds=INTEGER, doc="x1 & x2")
+bitwise_or     = binary("bitwise_or", "a | b", numpy.bitwise_or, kinds=INTEGER, doc="x1 | x2")
+bitwise_xor    = binary("bitwise_xor", "a ^ b", numpy.bitwise_xor, kinds=INTEGER, doc="x1 ^ x2")
+bitwise_invert = unary("bitwise_invert", _kinds("", "~a", "!a"), numpy.invert, kinds=INTEGER, doc="~x")
+bitwise_left_shift  = binary("bitwise_left_shift", "shift_left(a, b)", _bounded_shift(numpy.left_shift), kinds="iu",
+                             doc="x1 << x2; 0 where x2 is as large as the number of bits, or negative.")
+bitwise_right_shift = binary("bitwise_right_shift", "shift_right(a, b)", _bounded_shift(numpy.right_shift), kinds="iu",
+                             doc="x1 >> x2; 0 (or −1, of a negative x1) where x2 is as large as the number "
+                                 "of bits, or negative.")
+
+# Comparison
+equal         = binary("equal", "a == b", numpy.equal, "bool", ANY, doc="x1 == x2 as bool.")
+not_equal     = binary("not_equal", "a != b", numpy.not_equal, "bool", ANY, doc="x1 != x2 as bool.")
+less          = binary("less", "a < b", numpy.less, "bool", "biuf", doc="x1 < x2 as bool.")
+less_equal    = binary("less_equal", "a <= b", numpy.less_equal, "bool", "biuf", doc="x1 <= x2 as bool.")
+greater       = binary("greater", "a > b", numpy.greater, "bool", "biuf", doc="x1 > x2 as bool.")
+greater_equal = binary("greater_equal", "a >= b", numpy.greater_equal, "bool", "biuf",
+                       doc="x1 >= x2 as bool.")
+isnan    = unary("isnan", "a != a", numpy.isnan, "bool", doc="Whether x is NaN.")
+isinf    = unary("isinf", _kinds("a == a && a - a != 0", "0"), numpy.isinf, "bool",
+                 doc="Whether x is ∞ or −∞.")
+isfinite = unary("isfinite", _kinds("a - a == 0", "1"), numpy.isfinite, "bool",
+                 doc="Whether x is neither infinite nor NaN.")
+signbit  = unary("signbit", _kinds("signbit(a)", "a < 0"),
+                lambda x: numpy.signbit(x) if x.dtype.kind == "f" else x < 0, "bool",
+                 REAL, doc="Whether the sign of x is negative, that of −0.0 too.")
+
+# Logic
+logical_and = binary("logical_and", "a != 0 && b != 0", numpy.logical_and, "bool", ANY,
+                     doc="Whether x1 and x2 are both not 0.")
+logical_or  = binary("logical_or", "a != 0 || b != 0", numpy.logical_or, "bool", ANY,
+                     doc="Whether x1 or x2 is not 0.")
+logical_xor = binary("logical_xor", "(a != 0) != (b != 0)", numpy.logical_xor, "bool", ANY,
+                     doc="Whether just one of x1 and x2 is not 0.")
+logical_not = unary("logical_not", "a == 0", numpy.logical_not, "bool", ANY, doc="Whether x is 0.")
+
+# Complex numbers
+conj = unary("conj", "a", numpy.conj, doc="x with its imaginary part negated.")
+real = unary("real", "a", numpy.real, "component", doc="The real part of x.")
+imag = unary("imag", "0 * a", numpy.imag, "component", doc="The imaginary part of x: 0 of real numbers.")
+
+relu = unary("relu", "a <= 0 ? 0 : a", lambda x: numpy.where(x <= 0, x.dtype.type(0), x), kinds=REAL,
+             doc="max(x, 0); NaN stays NaN.")
+_WHERE = elementwise(Operation("where", "a ? b : c", numpy.where, kinds=ANY))
+# fmt: on
 
 
-def _binary(apply: Primitive, a: Operand, b: Operand) -> Array:
-    return apply(*operands(apply.name, a, b))
-
-
-def add(a: Operand, b: Operand) -> Array:
-    """a + b"""
-    return _binary(_ADD, a, b)
-
-
-def subtract(a: Operand, b: Operand) -> Array:
-    """a − b"""
-    return _binary(_SUBTRACT, a, b)
-
-
-def multiply(a: Operand, b: Operand) -> Array:
-    """a · b"""
-    return _binary(_MULTIPLY, a, b)
-
-
-def divide(a: Operand, b: Operand) -> Array:
-    """a / b in float32, correctly rounded."""
-    return _binary(_DIVIDE, a, b)
-
-
-def pow(a: Operand, b: Operand) -> Array:
-    """a to the power of b, in float32."""
-    return _binary(_POW, a, b)
-
-
-def maximum(a: Operand, b: Operand) -> Array:
-    """The larger of a and b; NaN if one of them is."""
-    return _binary(_MAXIMUM, a, b)
-
-
-def minimum(a: Operand, b: Operand) -> Array:
-    """The smaller of a and b; NaN if one of them is."""
-    return _binary(_MINIMUM, a, b)
-
-
-def negative(x: Array) -> Array:
-    """−x"""
-    return _NEGATIVE(x)
-
-
-def abs(x: Array) -> Array:
-    """|x|"""
-    return _ABS(x)
-
-
-def exp(x: Array) -> Array:
-    """e to the power of x."""
-    return _EXP(x)
-
-
-def log(x: Array) -> Array:
-    """Natural logarithm of x; −∞ at 0, NaN below."""
-    return _LOG(x)
-
-
-def sqrt(x: Array) -> Array:
-    """Square root of x, correctly rounded; NaN below 0."""
-    return _SQRT(x)
-
-
-def tanh(x: Array) -> Array:
-    """Hyperbolic tangent of x."""
-    return _TANH(x)
-
-
-def relu(x: Array) -> Array:
-    """max(x, 0); NaN stays NaN."""
-    return _RELU(x)
-
-
-def equal(a: Operand, b: Operand) -> Array:
-    """a == b as bool."""
-    return _binary(_EQUAL, a, b)
-
-
-def not_equal(a: Operand, b: Operand) -> Array:
-    """a != b as bool."""
-    return _binary(_NOT_EQUAL, a, b)
-
-
-def less(a: Operand, b: Operand) -> Array:
-    """a < b as bool."""
-    return _binary(_LESS, a, b)
-
-
-def less_equal(a: Operand, b: Operand) -> Array:
-    """a <= b as bool."""
-    return _binary(_LESS_EQUAL, a, b)
-
-
-def greater(a: Operand, b: Operand) -> Array:
-    """a > b as bool."""
-    return _binary(_GREATER, a, b)
-
-
-def greater_equal(a: Operand, b: Operand) -> Array:
-    """a >= b as bool."""
-    return _binary(_GREATER_EQUAL, a, b)
-
-
-def logical_and(a: Operand, b: Operand) -> Array:
-    """Whether a and b are both not 0."""
-    return _binary(_LOGICAL_AND, a, b)
-
-
-def logical_or(a: Operand, b: Operand) -> Array:
-    """Whether a or b is not 0."""
-    return _binary(_LOGICAL_OR, a, b)
-
-
-def logical_not(x: Array) -> Array:
-    """Whether x is 0."""
-    return _LOGICAL_NOT(x)
-
-
-def where(condition: Array, a: Operand, b: Operand) -> Array:
-    """a where the bool condition holds, else b."""
+def where(condition: Array, x1: Operand, x2: Operand, /) -> Array:
+    """x1 where the bool condition holds, else x2."""
     if condition.dtype != dtypes.bool_:
         raise DTypeError(f"where: the condition must be bool, got {condition.dtype.name}; write x != 0.")
-    if isinstance(a, Array) or isinstance(b, Array):
-        first, second = operands("where", a, b)
+    if isinstance(x1, Array) or isinstance(x2, Array):
+        first, second = operands("where", x1, x2)
     else:  # two numbers: their own dtype, on the condition's device
-        anchor = dtypes.float32 if isinstance(a, float) or isinstance(b, float) else dtypes.int32
-        first, second = (constant(each, anchor, condition.device) for each in (a, b))
+        dtype = dtypes.promote(dtypes.as_dtype(type(x1)), dtypes.as_dtype(type(x2)), "where")
+        first, second = (constant(each, dtype, condition.device) for each in (x1, x2))
     return _WHERE(condition, first, second)
 
 
-# --- conversion between dtypes ------------------------------------------------------------------------------
+def clip(x: Array, /, min: Operand | None = None, max: Operand | None = None) -> Array:
+    """x with what is below min raised to it, and what is above max lowered; both may be arrays that broadcast."""
+    low, high = _bound("clip", x, min), _bound("clip", x, max)
+    raised = x if low is None else maximum(x, low)
+    if high is not None:
+        return minimum(raised, high)
+    return positive(x) if raised is x else raised
 
 
-def _convert(x: Any, dtype: DType) -> Any:
-    """C's conversion, except that float to integer saturates and NaN becomes 0, which C leaves open."""
-    if x.dtype.kind == "f" and dtype.kind in "iu":
-        limits = numpy.iinfo(dtype)
-        low, above = float(limits.min), float(limits.max) + 1.0
-        inside = (x > low) & (x < above)
-        safe = numpy.where(inside, x, numpy.float32(0)).astype(dtype)
-        return numpy.where(inside, safe, numpy.where(x >= above, dtype.type(limits.max), _low(x, dtype)))
-    return x.astype(dtype)
-
-
-def _low(x: Any, dtype: DType) -> Any:
-    """What is left below or at the smallest integer: that integer, or 0 for NaN."""
-    return numpy.where(numpy.isnan(x), dtype.type(0), dtype.type(numpy.iinfo(dtype).min))
-
-
-@lru_cache
-def _conversion(source: DType, target: DType) -> str:
-    """The OpenCL expression of `_convert`."""
-    if target == dtypes.bool_:
-        return "a != 0"
-    if source.kind == "f" and target.kind in "iu":
-        limits, name = numpy.iinfo(target), dtypes.OPENCL_NAMES[target]
-        above, low = float(limits.max) + 1.0, float(limits.min)
-        highest = f"({name}){limits.max}{'UL' if target.kind == 'u' else 'L'}"
-        lowest = f"(-{limits.max}L - 1)" if target.kind == "i" else "0"
-        return f"a != a ? 0 : a >= {above!r}f ? {highest} : a <= {low!r}f ? ({name}){lowest} : ({name})a"
-    return "a"
-
-
-def _convert_opencl(x: Array, dtype: DType) -> Array:
-    output = Array.new(x.shape, dtype, x.device)
-    launch(_conversion(x.dtype, dtype), x.dtype, output, (x,))
-    return output
-
-
-_ASTYPE = primitive("astype", numpy=_convert, opencl=_convert_opencl)
-
-
-def astype(x: Array, dtype: Any) -> Array:
-    """x in another dtype; x itself if it has it. Float to integer truncates, saturates, and makes NaN 0."""
-    target = dtypes.as_dtype(dtype)
-    return x if target == x.dtype else _ASTYPE(x, dtype=target)
+def _bound(where: str, x: Array, bound: Operand | None) -> Operand | None:
+    """A bound in the dtype of x; None for a number beyond what the dtype holds, which bounds nothing."""
+    if isinstance(bound, Array):
+        return bound.astype(x.dtype)
+    if bound is None or x.dtype.kind not in "iu" or not isinstance(bound, int):
+        return bound
+    limits = numpy.iinfo(x.dtype)
+    return builtins.max(int(limits.min), builtins.min(bound, int(limits.max)))

@@ -39,6 +39,7 @@ class Pointwise:
             "INPUTS": len(inputs),
             "EXPRESSION": expression,
             "COMPUTE": OPENCL_NAMES[compute],
+            "INTEGER": int(compute.kind in "biu"),
             "INDEX": plan.index,
             "T_OUT": OPENCL_NAMES[output_dtype],
         }

@@ -20,8 +20,15 @@ from typing import Any
 import numpy
 
 from tensor.array import Array, same_device
+<<<<<<< HEAD
 from tensor.device import NumpyDevice
 from tensor.errors import MeshError, RecordError
+=======
+from tensor.device import Device, NumpyDevice
+from tensor.dtypes import HostArray
+from tensor.errors import MeshError
+from tensor.memory import Storage, outside_scopes
+>>>>>>> 72d694f (wip)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +104,24 @@ class Primitive:
         if isinstance(device, NumpyDevice):
             return self._run_numpy(device, inputs, parameters)
         assert self.opencl is not None
+        if not _is_native(device, inputs, parameters.get("dtype")):
+            return self._run_on_host(inputs, parameters)
         output: Array | None = self.opencl(*inputs, **parameters)
         return inputs[0] if output is None else output
+
+    def _run_on_host(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
+        """NumPy's definition for arrays of a dtype that the device lacks."""
+        assert self.numpy is not None
+        definition = self.numpy
+        if not self.in_place:
+            return through_host(definition)(*inputs, **parameters)
+        target, *sources = [pinned(each) for each in inputs]
+
+        def compute() -> None:
+            definition(target.host(), *[each.peek() for each in sources], **parameters)
+
+        target.device.queue.run(compute, [each.buffer for each in sources])
+        return inputs[0]
 
     def _run_numpy(self, device: NumpyDevice, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
         assert self.numpy is not None
@@ -117,6 +140,13 @@ class Primitive:
             result = output.host()
             device.queue.recording.add(lambda: numpy.copyto(result, compute()))
         return output
+
+
+def _is_native(device: Device, inputs: tuple[Array, ...], result: Any) -> bool:
+    for each in inputs:
+        if not device.computes(each.dtype):
+            return False
+    return result is None or device.computes(result)
 
 
 PRIMITIVES: dict[str, Primitive] = {}
@@ -149,20 +179,28 @@ def through_host(definition: Callable[..., Any]) -> Callable[..., Array]:
     back."""
 
     def run(*inputs: Array, **parameters: Any) -> Array:
-        outputs: list[Array] = []
+        device = inputs[0].device
+        sources = [pinned(each) for each in inputs]
 
-        def compute() -> None:
-            values = definition(*[each.peek() for each in inputs], **parameters)
-            if not outputs:
-                outputs.append(Array.new(values.shape, values.dtype, inputs[0].device))
-            outputs[0].write(values)
+        def compute() -> HostArray:
+            with numpy.errstate(all="ignore"):
+                return numpy.asarray(definition(*[each.peek() for each in sources], **parameters))
 
-        inputs[0].device.queue.run(compute, [each.buffer for each in inputs])
-        return outputs[0]
+        recording = device.queue.recording
+        with device.queue.not_recording():
+            values = compute()
+        output = Array.new(values.shape, values.dtype, device)
+        with device.queue.not_recording():
+            output.write(values)
+        if recording is not None:
+            target = pinned(output)
+            recording.add(lambda: target.write(compute()), [each.buffer for each in (*sources, target)])
+        return output
 
     return run
 
 
+<<<<<<< HEAD
 def require_known_size(where: str, x: Array) -> None:
     """Raise RecordError inside record(), where the shape of a result must not depend on values."""
     if x.device.queue.recording is not None:
@@ -170,3 +208,10 @@ def require_known_size(where: str, x: Array) -> None:
             f"{where}: the size of its result depends on the values, which a replay cannot follow. "
             "Call it outside record(), or select with where()."
         )
+=======
+def pinned(x: Array) -> Array:
+    """x for a replay: an array over the same memory that no scope releases."""
+    with outside_scopes():
+        storage = Storage(x.device, x.buffer, x.storage.size_bytes)
+    return Array(storage, x.shape, x.strides, x.offset, x.dtype)
+>>>>>>> 72d694f (wip)

@@ -149,7 +149,7 @@ def _reduce_kernel(
 
 
 def argmax(x: Array, axis: Shape, output: Array) -> None:
-    """output (int32) = index of the first largest element within the reduced axes."""
+    """output (int64) = index of the first largest element within the reduced axes."""
     if output.size == 0:
         return
     device = output.device

@@ -1,7 +1,8 @@
-"""Reductions over some or all axes: sum, mean, max, min, argmax."""
+"""Reductions over some or all axes, by the array API standard."""
 
+import builtins
 from functools import partial
-from math import prod
+from math import prod as product_of
 from typing import Any
 
 import numpy
@@ -9,7 +10,9 @@ import numpy
 from tensor import dtypes, reduce_launch
 from tensor.array import Array, Shape
 from tensor.constants import constant
+from tensor.conversion import astype
 from tensor.dtypes import DType
+from tensor.elementwise import bitwise_invert, not_equal, sqrt, square
 from tensor.errors import DTypeError, ShapeError
 from tensor.primitive import primitive
 from tensor.reduce_launch import reduce
@@ -18,46 +21,44 @@ from tensor.views import assign
 Axis = int | tuple[int, ...] | None
 
 
-def _sum(x: Any, axis: Shape, keepdims: bool) -> Any:
-    return numpy.asarray(numpy.sum(x, axis=axis, keepdims=keepdims, dtype=sum_dtype(x.dtype)))
-
-
-def _mean(x: Any, axis: Shape, keepdims: bool) -> Any:
-    count = numpy.prod([x.shape[a] for a in axis], dtype=numpy.int64)
-    total = numpy.sum(x, axis=axis, keepdims=keepdims, dtype=numpy.float32)
-    return numpy.asarray(total / numpy.float32(count))
-
-
-def _extreme(function: Any, x: Any, axis: Shape, keepdims: bool) -> Any:
-    return numpy.asarray(function(x, axis=axis, keepdims=keepdims))
-
-
-def _argmax(x: Any, axis: Shape, keepdims: bool) -> Any:
-    kept = [a for a in range(x.ndim) if a not in axis]
-    flat = x.transpose(*kept, *axis).reshape(*(x.shape[a] for a in kept), -1)
-    indices = numpy.asarray(numpy.argmax(flat, axis=-1), numpy.int32)
-    return indices.reshape(reduced_shape(x.shape, axis, keepdims))
-
-
-def sum_dtype(dtype: DType) -> DType:
-    """Sums of small integers and bool are int32 or uint32; other dtypes keep theirs."""
-    if dtype.kind == "b" or (dtype.kind == "i" and dtype.itemsize < 4):
-        return dtypes.int32
-    return dtypes.uint32 if dtype.kind == "u" and dtype.itemsize < 4 else dtype
-
-
 def reduced_shape(shape: Shape, axis: Shape, keepdims: bool) -> Shape:
     """The shape that is left when `axis` is reduced."""
     return tuple(1 if a in axis else n for a, n in enumerate(shape) if keepdims or a not in axis)
 
 
+# --- the primitives -----------------------------------------------------------------------------------------
+
+
+def _total(function: Any, x: Any, axis: Shape, keepdims: bool, dtype: DType) -> Any:
+    return numpy.asarray(function(x, axis=axis, keepdims=keepdims, dtype=dtype))
+
+
+def _chosen(function: Any, x: Any, axis: Shape, keepdims: bool) -> Any:
+    return numpy.asarray(function(x, axis=axis, keepdims=keepdims))
+
+
+def _mean(x: Any, axis: Shape, keepdims: bool) -> Any:
+    count = numpy.prod([x.shape[a] for a in axis], dtype=numpy.int64)
+    total = numpy.asarray(numpy.sum(x, axis=axis, keepdims=keepdims, dtype=dtypes.floating(x.dtype)))
+    return numpy.asarray(total / total.dtype.type(count))
+
+
+def _argmax(x: Any, axis: Shape, keepdims: bool) -> Any:
+    kept = [a for a in range(x.ndim) if a not in axis]
+    flat = x.transpose(*kept, *axis).reshape(*(x.shape[a] for a in kept), -1)
+    indices = numpy.asarray(numpy.argmax(flat, axis=-1), numpy.int64)
+    return indices.reshape(reduced_shape(x.shape, axis, keepdims))
+
+
 def _identity(name: str, dtype: DType) -> str:
-    """The OpenCL literal that changes nothing: 0 for sums, the far end of the dtype for extremes."""
-    if name == "sum":
-        return "0"
+    """The OpenCL literal that changes nothing: the far end of the dtype for extremes."""
+    if name not in ("max", "min"):
+        return {"sum": "0", "prod": "1", "any": "0", "all": "1"}[name]
     sign = "-" if name == "max" else ""
     if dtype.kind == "f":
         return f"{sign}INFINITY"
+    if dtype.kind == "b":
+        return "0" if name == "max" else "1"
     limits = numpy.iinfo(dtype)
     if dtype.kind == "u":
         return "0" if name == "max" else f"{limits.max}UL"
@@ -67,46 +68,55 @@ def _identity(name: str, dtype: DType) -> str:
 # NaN wins, as in NumPy.
 _COMBINE = {
     "sum": "((p) + (q))",
+    "prod": "((p) * (q))",
     "max": "((p) >= (q) || (p) != (p) ? (p) : (q))",
     "min": "((p) <= (q) || (p) != (p) ? (p) : (q))",
+    "any": "((p) | (q))",
+    "all": "((p) & (q))",
 }
 
 
-def _run(name: str, x: Array, axis: Shape, keepdims: bool) -> Array:
-    dtype = sum_dtype(x.dtype) if name == "sum" else x.dtype
-    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtype, x.device)
-    reduce(x, axis, output, _COMBINE[name], _identity(name, dtype))
+def _run(name: str, x: Array, axis: Shape, keepdims: bool, dtype: DType | None = None) -> Array:
+    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtype or x.dtype, x.device)
+    reduce(x, axis, output, _COMBINE[name], _identity(name, output.dtype))
     return output
 
 
 def _run_mean(x: Array, axis: Shape, keepdims: bool) -> Array:
-    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtypes.float32, x.device)
-    count = prod(x.shape[a] for a in axis)
+    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtypes.floating(x.dtype), x.device)
+    count = product_of(x.shape[a] for a in axis)
     if count == 0:
-        assign(output, constant(float("nan"), dtypes.float32, x.device))
+        assign(output, constant(float("nan"), output.dtype, x.device))
     else:
         reduce(x, axis, output, _COMBINE["sum"], "0", divide_by=count)
     return output
 
 
 def _run_argmax(x: Array, axis: Shape, keepdims: bool) -> Array:
-    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtypes.int32, x.device)
+    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtypes.int64, x.device)
     reduce_launch.argmax(x, axis, output)
     return output
 
 
-_SUM = primitive("sum", numpy=_sum, opencl=partial(_run, "sum"))
+_SUM = primitive("sum", numpy=partial(_total, numpy.sum), opencl=partial(_run, "sum"))
+_PROD = primitive("prod", numpy=partial(_total, numpy.prod), opencl=partial(_run, "prod"))
 _MEAN = primitive("mean", numpy=_mean, opencl=_run_mean)
-_MAX = primitive("max", numpy=partial(_extreme, numpy.max), opencl=partial(_run, "max"))
-_MIN = primitive("min", numpy=partial(_extreme, numpy.min), opencl=partial(_run, "min"))
+_MAX = primitive("max", numpy=partial(_chosen, numpy.max), opencl=partial(_run, "max"))
+_MIN = primitive("min", numpy=partial(_chosen, numpy.min), opencl=partial(_run, "min"))
+_ANY = primitive("any", numpy=partial(_chosen, numpy.any), opencl=partial(_run, "any"))
+_ALL = primitive("all", numpy=partial(_chosen, numpy.all), opencl=partial(_run, "all"))
 _ARGMAX = primitive("argmax", numpy=_argmax, opencl=_run_argmax)
 
 
-def _axes(where: str, x: Array, axis: Axis) -> Shape:
+# --- the functions ------------------------------------------------------------------------------------------
+
+
+def axes_of(where: str, x: Array, axis: Axis) -> Shape:
+    """The axes that `axis` names, counted from 0 and in order; raises ShapeError."""
     if axis is None:
         return tuple(range(x.ndim))
     given = (axis,) if isinstance(axis, int) else tuple(axis)
-    if any(not -x.ndim <= a < x.ndim for a in given):
+    if not builtins.all(-x.ndim <= a < x.ndim for a in given):
         raise ShapeError(f"{where}: axis {axis} does not exist in shape {x.shape}.")
     wanted = tuple(sorted({a % x.ndim for a in given}))
     if len(wanted) != len(given):
@@ -116,34 +126,93 @@ def _axes(where: str, x: Array, axis: Axis) -> Shape:
 
 def _chosen_axes(where: str, x: Array, axis: Axis) -> Shape:
     """The axes of an operation that picks one element, of which there has to be at least one."""
-    if x.dtype == dtypes.bool_:
-        raise DTypeError(f"{where}: expected numbers, got bool; use astype(x, int32).")
-    axes = _axes(where, x, axis)
-    if any(x.shape[a] == 0 for a in axes):
+    if x.dtype.kind == "c":
+        raise DTypeError(f"{where}: complex numbers have no order; expected real ones, got {x.dtype.name}.")
+    axes = axes_of(where, x, axis)
+    if 0 in (x.shape[a] for a in axes):
         raise ShapeError(f"{where}: nothing to choose from along axis {axis} of shape {x.shape}.")
     return axes
 
 
-def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Sum over axes (all by default); bool and small integers are summed in int32 or uint32."""
-    return _SUM(x, axis=_axes("sum", x, axis), keepdims=keepdims)
+def total_dtype(dtype: DType, wanted: Any = None) -> DType:
+    """The dtype of sums and products: `wanted`, else int64 and uint64 for integers and bool, else as it
+    is."""
+    if wanted is not None:
+        return dtypes.as_dtype(wanted)
+    if dtype.kind in "bi":
+        return dtypes.int64
+    return dtypes.uint64 if dtype.kind == "u" else dtype
 
 
-def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Mean over axes, in float32; NaN over no elements."""
-    return _MEAN(x, axis=_axes("mean", x, axis), keepdims=keepdims)
+def _summable(x: Array, dtype: Any) -> tuple[Array, DType]:
+    """x and the dtype of its sum; converted first where the kernel could not do it on the way."""
+    target = total_dtype(x.dtype, dtype)
+    truncates = x.dtype.kind in "fc" and target.kind not in "fc"
+    return (astype(x, target) if truncates else x), target
 
 
-def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+def sum(x: Array, /, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Array:
+    """Sum over axes (all by default) in `dtype`; integers and bool are summed in int64 or uint64."""
+    values, target = _summable(x, dtype)
+    return _SUM(values, axis=axes_of("sum", x, axis), keepdims=keepdims, dtype=target)
+
+
+def prod(x: Array, /, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Array:
+    """Product over axes (all by default) in `dtype`; integers and bool are multiplied in int64 or uint64."""
+    values, target = _summable(x, dtype)
+    return _PROD(values, axis=axes_of("prod", x, axis), keepdims=keepdims, dtype=target)
+
+
+def mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Mean over axes, in float32 for integers; NaN over no elements."""
+    return _MEAN(x, axis=axes_of("mean", x, axis), keepdims=keepdims)
+
+
+def var(x: Array, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Array:
+    """Mean squared distance from the mean over axes: Σ(x − mean)² / (N − correction); NaN where N ≤
+    correction."""
+    axes = axes_of("var", x, axis)
+    count = product_of(x.shape[a] for a in axes) - correction
+    distance = square(x - mean(x, axis=axes, keepdims=True))
+    return sum(distance, axis=axes, keepdims=keepdims) / (count if count > 0 else float("nan"))
+
+
+def std(x: Array, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Array:
+    """Standard deviation over axes: the square root of `var`."""
+    return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+def max(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Largest element over axes; NaN if there is one."""
     return _MAX(x, axis=_chosen_axes("max", x, axis), keepdims=keepdims)
 
 
-def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+def min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Smallest element over axes; NaN if there is one."""
     return _MIN(x, axis=_chosen_axes("min", x, axis), keepdims=keepdims)
 
 
-def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Index (int32) of the first largest element along an axis, or in the whole array; NaN is largest."""
+def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Whether one element over axes is not 0; False over no elements."""
+    return _ANY(_as_bool(x), axis=axes_of("any", x, axis), keepdims=keepdims)
+
+
+def all(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Whether every element over axes is not 0; True over no elements."""
+    return _ALL(_as_bool(x), axis=axes_of("all", x, axis), keepdims=keepdims)
+
+
+def _as_bool(x: Array) -> Array:
+    return x if x.dtype == dtypes.bool_ else not_equal(x, 0)
+
+
+def argmax(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Index (int64) of the first largest element along an axis, or in the whole array; NaN is largest."""
     return _ARGMAX(x, axis=_chosen_axes("argmax", x, axis), keepdims=keepdims)
+
+
+def argmin(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Index (int64) of the first smallest element along an axis, or in the whole array; NaN is smallest."""
+    axes = _chosen_axes("argmin", x, axis)
+    mirrored = -x if x.dtype.kind == "f" else bitwise_invert(x)  # which turns the order round
+    return _ARGMAX(mirrored, axis=axes, keepdims=keepdims)

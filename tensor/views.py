@@ -9,7 +9,7 @@ import numpy
 from tensor import dtypes
 from tensor.array import Array, Shape, contiguous_strides
 from tensor.constants import constant
-from tensor.elementwise import astype
+from tensor.conversion import astype
 from tensor.errors import DTypeError, ShapeError
 from tensor.layout import broadcast_strides, collapse
 from tensor.pointwise import launch
@@ -217,7 +217,7 @@ def set_item(x: Array, key: Any, value: Any) -> None:
     target = x if key is Ellipsis else _index(x, _normalised(x.shape, key))
     if isinstance(value, Array):
         assign(target, value)
-    elif isinstance(value, bool | int | float):
+    elif isinstance(value, bool | int | float | complex):
         assign(target, constant(dtypes.number(value, target.dtype), target.dtype, x.device))
     else:
         values = numpy.asarray(value)
