@@ -43,8 +43,8 @@ def _as_wanted(x: Array, dtype: Any, device: "Device | str | None", copy: bool |
     moves = device is not None and find_device(device) is not x.device
     if copy is False and (moves or wanted != x.dtype):
         raise ValueError(
-            f"asarray(copy=False): {x.dtype.name} on {x.device.spec} has to be copied to become {wanted.name} on "
-            f"{x.device.spec if device is None else find_device(device).spec}."
+            f"asarray(copy=False): {x.dtype.name} on {x.device.spec} has to be copied to become {wanted.name}"
+            f" on {x.device.spec if device is None else find_device(device).spec}."
         )
     return astype(x, wanted, copy=bool(copy), device=device)
 

@@ -10,13 +10,9 @@ from typing import Any, Literal
 
 import numpy
 
-<<<<<<< HEAD
 from tensor.allocation import HostPieces, Pools
-from tensor.errors import DeviceError
-=======
 from tensor.dtypes import OPENCL_NAMES, float64
-from tensor.errors import DeviceError, OutOfMemoryError
->>>>>>> 72d694f (wip)
+from tensor.errors import DeviceError
 from tensor.memory import Memory, Storage
 from tensor.queue import Queue
 from tensor.refusal import command_refused
@@ -90,27 +86,12 @@ class NumpyDevice(Device):
         """Nothing to wait for: NumPy computes at once."""
 
     def allocate(self, count: int, dtype: numpy.dtype[Any]) -> Storage:
-<<<<<<< HEAD
         buffer = self._pieces.allocate(count, dtype)
         return Storage(self, buffer, buffer.nbytes)
 
     def adopt(self, buffer: numpy.ndarray[Any, Any]) -> Storage:
         """The storage around a flat NumPy array that nobody else writes to."""
         return Storage(self, self._pieces.count(buffer), buffer.nbytes)
-=======
-        storage = allocate_on_host(self, count, dtype)
-        self._count(storage.buffer)
-        return storage
-
-    def adopt(self, buffer: numpy.ndarray[Any, Any]) -> Storage:
-        """The storage around a flat NumPy array that nobody else writes to."""
-        self._count(buffer)
-        return Storage(self, buffer, buffer.nbytes)
-
-    def _count(self, buffer: numpy.ndarray[Any, Any]) -> None:
-        self._in_use[id(buffer)] = buffer.nbytes
-        weakref.finalize(buffer, self._in_use.pop, id(buffer)).atexit = False
->>>>>>> 72d694f (wip)
 
     def memory(self) -> Memory:
         tally = self._pieces.tally
@@ -146,6 +127,7 @@ class OpenCLDevice(Device):
         self.uses_host_memory = bool(raw.host_unified_memory)
         self.largest_buffer_bytes: int = raw.max_mem_alloc_size
         self._native = dtypes_of(raw.extensions)
+        self._pieces = HostPieces(self)  # of the other dtypes
         self.kernels: dict[Any, Any] = {}
         self.programs: dict[Any, Any] = {}  # built ones, by options and source
         self.build_lock = threading.RLock()
@@ -186,7 +168,8 @@ class OpenCLDevice(Device):
     def allocate(self, count: int, dtype: numpy.dtype[Any]) -> Storage:
         if dtype in self._native:
             return self.allocate_bytes(count * dtype.itemsize)
-        return allocate_on_host(self, count, dtype)
+        values = self._pieces.allocate(count, dtype)
+        return Storage(self, values, values.nbytes)
 
     def allocate_bytes(self, size_bytes: int) -> Storage:
         """Uninitialised memory of `size_bytes`."""
@@ -225,37 +208,11 @@ class OpenCLDevice(Device):
     def reset_peak_memory(self) -> None:
         self.pools.reset_peak()
 
-<<<<<<< HEAD
     def release_memory(self) -> int:
         return self.pools.release()
-=======
+
+
 def dtypes_of(extensions: str) -> frozenset[numpy.dtype[Any]]:
     """The dtypes that an OpenCL device with these extensions computes with."""
     has_float64 = "cl_khr_fp64" in extensions
     return frozenset(each for each in OPENCL_NAMES if has_float64 or each != float64)
-
-
-def allocate_on_host(device: Device, count: int, dtype: numpy.dtype[Any]) -> Storage:
-    """Uninitialised host memory that belongs to `device`; raises OutOfMemoryError."""
-    try:
-        buffer = numpy.empty(count, dtype)
-    except MemoryError as error:
-        raise out_of_memory(device, count * dtype.itemsize) from error
-    return Storage(device, buffer, buffer.nbytes)
-
-
-def out_of_memory(device: Device, size_bytes: int) -> OutOfMemoryError:
-    """The error that names what was asked for and what there is."""
-    memory = device.memory()
-    largest = getattr(device, "largest_buffer_bytes", device.memory_bytes)
-    return OutOfMemoryError(
-        f"{device.name} cannot hold another array of {_mebibytes(size_bytes)}: "
-        f"{_mebibytes(memory.in_use_bytes)} are in use of {_mebibytes(memory.limit_bytes)}, "
-        f"and one array may have {_mebibytes(largest)}. "
-        "Use a smaller batch, or another device."
-    )
-
-
-def _mebibytes(size_bytes: int) -> str:
-    return f"{size_bytes / 2**20:,.1f} MiB"
->>>>>>> 72d694f (wip)

@@ -116,9 +116,11 @@ bitwise_and    = binary("bitwise_and", "a & b", numpy.bitwise_and, kinds=INTEGER
 bitwise_or     = binary("bitwise_or", "a | b", numpy.bitwise_or, kinds=INTEGER, doc="x1 | x2")
 bitwise_xor    = binary("bitwise_xor", "a ^ b", numpy.bitwise_xor, kinds=INTEGER, doc="x1 ^ x2")
 bitwise_invert = unary("bitwise_invert", _kinds("", "~a", "!a"), numpy.invert, kinds=INTEGER, doc="~x")
-bitwise_left_shift  = binary("bitwise_left_shift", "shift_left(a, b)", _bounded_shift(numpy.left_shift), kinds="iu",
+bitwise_left_shift  = binary("bitwise_left_shift", "shift_left(a, b)", _bounded_shift(numpy.left_shift),
+                             kinds="iu",
                              doc="x1 << x2; 0 where x2 is as large as the number of bits, or negative.")
-bitwise_right_shift = binary("bitwise_right_shift", "shift_right(a, b)", _bounded_shift(numpy.right_shift), kinds="iu",
+bitwise_right_shift = binary("bitwise_right_shift", "shift_right(a, b)", _bounded_shift(numpy.right_shift),
+                              kinds="iu",
                              doc="x1 >> x2; 0 (or −1, of a negative x1) where x2 is as large as the number "
                                  "of bits, or negative.")
 
@@ -151,7 +153,7 @@ logical_not = unary("logical_not", "a == 0", numpy.logical_not, "bool", ANY, doc
 # Complex numbers
 conj = unary("conj", "a", numpy.conj, doc="x with its imaginary part negated.")
 real = unary("real", "a", numpy.real, "component", doc="The real part of x.")
-imag = unary("imag", "0 * a", numpy.imag, "component", doc="The imaginary part of x: 0 of real numbers.")
+imag = unary("imag", "0", numpy.imag, "component", doc="The imaginary part of x: 0 of real numbers.")
 
 relu = unary("relu", "a <= 0 ? 0 : a", lambda x: numpy.where(x <= 0, x.dtype.type(0), x), kinds=REAL,
              doc="max(x, 0); NaN stays NaN.")
@@ -172,7 +174,8 @@ def where(condition: Array, x1: Operand, x2: Operand, /) -> Array:
 
 
 def clip(x: Array, /, min: Operand | None = None, max: Operand | None = None) -> Array:
-    """x with what is below min raised to it, and what is above max lowered; both may be arrays that broadcast."""
+    """x with what is below min raised to it, and what is above max lowered; both may be arrays that
+    broadcast."""
     low, high = _bound("clip", x, min), _bound("clip", x, max)
     raised = x if low is None else maximum(x, low)
     if high is not None:

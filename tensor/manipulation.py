@@ -11,7 +11,8 @@ from tensor import dtypes
 from tensor.array import Array, Shape
 from tensor.axes import one_axis, some_axes
 from tensor.creation import asarray
-from tensor.elementwise import astype, not_equal, subtract
+from tensor.conversion import astype
+from tensor.elementwise import not_equal, subtract
 from tensor.errors import ShapeError
 from tensor.indexing import take
 from tensor.layout import broadcast_shape

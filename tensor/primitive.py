@@ -20,15 +20,10 @@ from typing import Any
 import numpy
 
 from tensor.array import Array, same_device
-<<<<<<< HEAD
-from tensor.device import NumpyDevice
-from tensor.errors import MeshError, RecordError
-=======
 from tensor.device import Device, NumpyDevice
 from tensor.dtypes import HostArray
-from tensor.errors import MeshError
+from tensor.errors import MeshError, RecordError
 from tensor.memory import Storage, outside_scopes
->>>>>>> 72d694f (wip)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +195,6 @@ def through_host(definition: Callable[..., Any]) -> Callable[..., Array]:
     return run
 
 
-<<<<<<< HEAD
 def require_known_size(where: str, x: Array) -> None:
     """Raise RecordError inside record(), where the shape of a result must not depend on values."""
     if x.device.queue.recording is not None:
@@ -208,10 +202,10 @@ def require_known_size(where: str, x: Array) -> None:
             f"{where}: the size of its result depends on the values, which a replay cannot follow. "
             "Call it outside record(), or select with where()."
         )
-=======
+
+
 def pinned(x: Array) -> Array:
     """x for a replay: an array over the same memory that no scope releases."""
     with outside_scopes():
         storage = Storage(x.device, x.buffer, x.storage.size_bytes)
     return Array(storage, x.shape, x.strides, x.offset, x.dtype)
->>>>>>> 72d694f (wip)

@@ -11,7 +11,7 @@ from tensor import dtypes
 from tensor.array import Array, Shape
 from tensor.axes import one_axis
 from tensor.dtypes import OPENCL_NAMES, DType
-from tensor.elementwise import astype
+from tensor.conversion import astype
 from tensor.kernel import built
 from tensor.primitive import Primitive, primitive
 from tensor.views import contiguous

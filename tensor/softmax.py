@@ -6,6 +6,7 @@ import numpy
 
 from tensor import dtypes
 from tensor.array import Array
+from tensor.conversion import astype
 from tensor.errors import DTypeError, ShapeError
 from tensor.kernel import DeviceKernel, built
 from tensor.primitive import primitive
@@ -66,9 +67,10 @@ _BACKWARD = primitive("softmax_cross_entropy_backward", numpy=_backward, opencl=
 
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> Array:
-    """Losses [N] of logits[N, K] (float32) and labels[N] (int32); NaN where a label is not in 0 … K − 1."""
+    """Losses [N] of logits[N, K] (float32) and labels[N] (integers); NaN where a label is not in 0 … K −
+    1."""
     _check("softmax_cross_entropy", logits, labels)
-    return _FORWARD(logits, labels)
+    return _FORWARD(logits, astype(labels, dtypes.int32, copy=False))
 
 
 def softmax_cross_entropy_backward(logits: Array, labels: Array, dlosses: Array) -> Array:
@@ -78,7 +80,7 @@ def softmax_cross_entropy_backward(logits: Array, labels: Array, dlosses: Array)
         raise ShapeError(
             f"softmax_cross_entropy_backward: dlosses {dlosses.shape} must match labels {labels.shape}."
         )
-    return _BACKWARD(logits, labels, dlosses)
+    return _BACKWARD(logits, astype(labels, dtypes.int32, copy=False), dlosses)
 
 
 def _check(where: str, logits: Array, labels: Array) -> None:
@@ -86,8 +88,8 @@ def _check(where: str, logits: Array, labels: Array) -> None:
         raise ShapeError(
             f"{where}: expected logits [N, K] and labels [N], got {logits.shape} and {labels.shape}."
         )
-    if logits.dtype != dtypes.float32 or labels.dtype != dtypes.int32:
+    if logits.dtype != dtypes.float32 or labels.dtype.kind not in "iu":
         raise DTypeError(
-            f"{where}: expected float32 logits and int32 labels, "
+            f"{where}: expected float32 logits and integer labels, "
             f"got {logits.dtype.name} and {labels.dtype.name}."
         )

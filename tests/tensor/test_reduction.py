@@ -46,8 +46,9 @@ def test_extremes(device, generator, shape):
             assert (numpy.asarray(tensor.min(y, axis, keepdims=True)) == x.min(axis, keepdims=True)).all()
             if not isinstance(axis, tuple):
                 result = tensor.argmax(y, axis)
-                assert result.dtype == tensor.int32
+                assert result.dtype == tensor.int64
                 assert (numpy.asarray(result) == x.argmax(axis)).all()
+                assert (numpy.asarray(tensor.argmin(y, axis)) == x.argmin(axis)).all()
 
 
 def test_nan_wins(device):
@@ -61,7 +62,7 @@ def test_nan_wins(device):
 
 @pytest.mark.parametrize(
     ("dtype", "result"),
-    [("bool", "int32"), ("uint8", "uint32"), ("int16", "int32"), ("int32", "int32"), ("int64", "int64")],
+    [("bool", "int64"), ("uint8", "uint64"), ("int16", "int64"), ("int32", "int64"), ("int64", "int64")],
 )
 def test_integer_sums_do_not_overflow_at_once(device, generator, dtype, result):
     x = generator.integers(0, 200, (50, 40)).astype(dtype)
@@ -90,5 +91,35 @@ def test_nothing_to_reduce(device):
         tensor.max(x, 1)
     with pytest.raises(tensor.errors.ShapeError, match="axis 2 does not exist"):
         tensor.sum(x, 2)
-    with pytest.raises(tensor.errors.DTypeError, match="argmax: expected numbers, got bool"):
-        tensor.argmax(tensor.ones((2, 2), tensor.bool))
+    with pytest.raises(tensor.errors.DTypeError, match="argmax: complex numbers have no order"):
+        tensor.argmax(tensor.asarray([1j]))
+    assert bool(tensor.all(x))
+    assert not bool(tensor.any(x))
+    assert numpy.asarray(tensor.prod(x, 1)).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "float32", "float64", "complex64"])
+def test_every_reduction_has_numpys_values(device, generator, dtype):
+    x = (generator.integers(-3, 4, (6, 5, 4)) + 0.5 * (dtype[0] in "fc")).astype(dtype)
+    y = tensor.asarray(x)
+    for axis in (None, 0, (0, 2), -1):
+        for name in ("sum", "prod", "mean", "var", "std", "any", "all"):
+            if name in ("mean", "var", "std") and dtype[0] not in "fc":
+                continue
+            result = getattr(tensor, name)(y, axis=axis, keepdims=True)
+            expected = getattr(numpy, name)(x, axis=axis, keepdims=True)
+            if name in ("var", "std") and dtype == "complex64":
+                continue  # the standard has them for real numbers only
+            assert result.dtype == expected.dtype
+            numpy.testing.assert_allclose(
+                numpy.asarray(result), expected, rtol=2e-5, err_msg=f"{name} {axis}"
+            )
+
+
+def test_correction_and_dtype(device):
+    x = tensor.asarray([1.0, 2.0, 4.0])
+    assert float(tensor.var(x, correction=1)) == pytest.approx(7 / 3)
+    assert numpy.isnan(float(tensor.std(tensor.asarray([1.0]), correction=1)))
+    assert tensor.sum(x, dtype=tensor.int32).dtype == tensor.int32
+    assert tensor.sum(x, dtype=tensor.complex64).dtype == tensor.complex64
+    assert float(tensor.sum(tensor.asarray([2**24, 1]), dtype=tensor.float64)) == 2**24 + 1

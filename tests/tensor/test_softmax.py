@@ -47,5 +47,5 @@ def test_views_are_taken(device, generator):
 def test_wrong_inputs_are_named(device):
     with pytest.raises(tensor.errors.ShapeError, match=r"got \(3, 2\) and \(2,\)"):
         tensor.softmax_cross_entropy(tensor.zeros((3, 2)), tensor.zeros(2, "int32"))
-    with pytest.raises(tensor.errors.DTypeError, match="int32 labels"):
+    with pytest.raises(tensor.errors.DTypeError, match="integer labels"):
         tensor.softmax_cross_entropy(tensor.zeros((3, 2)), tensor.zeros(3))
