@@ -10,8 +10,8 @@ import numpy
 from tensor import dtypes
 from tensor.array import Array, Shape
 from tensor.axes import one_axis, some_axes
-from tensor.creation import asarray
 from tensor.conversion import astype
+from tensor.creation import asarray
 from tensor.elementwise import not_equal, subtract
 from tensor.errors import ShapeError
 from tensor.indexing import take

@@ -10,8 +10,8 @@ import numpy
 from tensor import dtypes
 from tensor.array import Array, Shape
 from tensor.axes import one_axis
-from tensor.dtypes import OPENCL_NAMES, DType
 from tensor.conversion import astype
+from tensor.dtypes import OPENCL_NAMES, DType
 from tensor.kernel import built
 from tensor.primitive import Primitive, primitive
 from tensor.views import contiguous
