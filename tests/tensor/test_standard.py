@@ -68,7 +68,7 @@ def check(name, *inputs):
     tolerance = {"float32": 5e-6, "float64": 1e-14}.get(expected.dtype.name, 5e-6)
     values = numpy.asarray(result)
     numpy.testing.assert_allclose(values, expected, rtol=tolerance, atol=0, err_msg=name)
-    if expected.dtype.kind == "f":
+    if expected.dtype.kind == "f" and name not in ("maximum", "minimum"):  # either zero may be the larger one
         known = ~numpy.isnan(expected)
         assert (numpy.signbit(values) == numpy.signbit(expected))[known].all(), name
 
