@@ -9,6 +9,7 @@ import zmq
 from safetensors.numpy import load_file
 
 import nn
+from mesh.catalog import make_job
 from mesh.message import Hello, Refused, decode, encode
 from tests.mesh.processes import Mesh, PeerProcess, check_steps
 
@@ -244,26 +245,28 @@ def test_port_in_use(peers):
     assert "--port 0" in second.stderr()
 
 
+MEASURED_STEPS = 100
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_bytes_of_a_step(peers, count):
+    """Every full peer sends 2·P·(N − 1)/N bytes a step, within 4 %: scales of blocks are 1.6 %, headers and
+    pings less; and what is sent around the first and the last step may count for the one beside.
+    """
     first = peers.start(*LONG)
     first.step(1)
     everybody = [first, *(peers.join(first) for _ in range(count - 1))]
+    begun = max(peer.view(count, seconds=120)["step"] for peer in everybody) + 3
+    expected = 2 * digits_parameters() * (count - 1) / count
     for peer in everybody:
-        peer.view(count, seconds=120)
-    common_step(everybody, ahead=60)
-    parameters = 0
-    for peer in everybody:
-        steps = [
-            fact
-            for fact in peer.all("step")
-            if fact["peers"] == count and fact["view"] == peer.all("view")[-1]["view"]
-        ]
-        mean = sum(fact["bytes_sent"] for fact in steps[3:53]) / 50
-        parameters = parameters or lenet_parameters()
-        assert mean <= 2 * parameters * (count - 1) / count * 1.04, mean
+        peer.step(begun + MEASURED_STEPS, seconds=120)
+        steps = [fact for fact in peer.all("step") if 0 <= fact["step"] - begun < MEASURED_STEPS]
+        assert [fact["peers"] for fact in steps] == [count] * MEASURED_STEPS
+        mean = sum(fact["bytes_sent"] for fact in steps) / MEASURED_STEPS
+        assert 0.98 <= mean / expected <= 1.04
 
 
-def lenet_parameters() -> int:
-    return nn.models.lenet((8, 8, 1)).initialize("numpy").vector.size
+def digits_parameters() -> int:
+    network = nn.load_definition(make_job("digits").network)
+    return int(network.initialize("numpy").vector.size)
