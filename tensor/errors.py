@@ -9,6 +9,7 @@ MeshError
 ├── FileFormatError        a file of arrays that is damaged, cut short, or says what is not so
 ├── FileWriteError         a file that could not be written; the old one is as it was
 ├── KernelBuildError       OpenCL C text that does not compile, or is launched with wrong arguments
+├── NumberError            a number outside what a function takes
 └── RecordError            something that cannot be replayed was done inside record()
 """
 
@@ -54,6 +55,10 @@ class FileWriteError(MeshError, OSError):
 
 class KernelBuildError(MeshError):
     """OpenCL C text does not compile, or was launched with wrong arguments."""
+
+
+class NumberError(MeshError, ValueError):
+    """A number is outside what a function takes."""
 
 
 class RecordError(MeshError):

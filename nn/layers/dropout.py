@@ -14,7 +14,7 @@ from nn.launch import flat_sizes
 from nn.layer import Layer
 from tensor import Array
 from tensor.kernel import built
-from tensor.random import fold_key, philox
+from tensor.philox import fold_key, philox
 
 _UNIFORM_BITS = 24
 _CPU_BLOCKS_EACH = 1024  # of four elements, per work-item

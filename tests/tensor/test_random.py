@@ -4,8 +4,8 @@ import numpy
 import pytest
 
 import tensor
-from tensor.random import fold_key
-from tensor.random import philox as philox_of_arrays
+from tensor.philox import fold_key
+from tensor.philox import philox as philox_of_arrays
 
 
 def philox(counter, key):
