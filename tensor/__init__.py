@@ -150,6 +150,7 @@ from tensor.primitive import (
     recording_calls,
     through_host,
 )
+from tensor.profiling import profile
 from tensor.random import random_uniform
 from tensor.record import Recording, host_call, record
 from tensor.reduction import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
@@ -299,6 +300,7 @@ __all__ = [
     "pow",
     "primitive",
     "prod",
+    "profile",
     "random_uniform",
     "real",
     "reciprocal",

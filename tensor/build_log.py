@@ -9,6 +9,7 @@ where each begins with #line, which compilers follow, and so does `lines_by_plac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 _MOST_MESSAGES = 10
 _KIND = r"(?P<kind>fatal error|error|warning|note)"
@@ -104,6 +105,20 @@ def in_force(source: str, options: Sequence[str]) -> str:
     defines = [line.removeprefix("#define ") for line in head.splitlines() if line.startswith("#define ")]
     defined = ", ".join(f"#define {each}" for each in defines) or "no #define"
     return f"  compiled with {defined} and options {' '.join(options)}"
+
+
+def source_label(source: str) -> str:
+    """The file that source text begins with, as "elementwise."; empty for users' text."""
+    file = _main_file(source)
+    return "" if file in ("", "source") else f"{Path(file).stem}."
+
+
+def specialised_to(source: str) -> str:
+    """The expression that source text computes, if it is made for one: " a + b"."""
+    found = re.search(
+        r"^#define (?:EXPRESSION|COMBINE\(p, ?q\)) (.+)$", source.partition("#line ")[0], re.MULTILINE
+    )
+    return f" {found[1]}" if found else ""
 
 
 def lines_by_place(source: str) -> dict[Place, str]:

@@ -130,6 +130,7 @@ class OpenCLDevice(Device):
         self._pieces = HostPieces(self)  # of the other dtypes
         self.kernels: dict[Any, Any] = {}
         self.programs: dict[Any, Any] = {}  # built ones, by options and source
+        self.sources: dict[int, str] = {}  # of the built programs, by their address
         self.build_lock = threading.RLock()
         self._lock = threading.RLock()
 
@@ -183,24 +184,34 @@ class OpenCLDevice(Device):
         """Fill a contiguous NumPy array from a buffer; waits."""
         import pyopencl
 
+        queue = self.queue
         try:
-            pyopencl.enqueue_copy(self.queue.raw, values, buffer, src_offset=offset_bytes, is_blocking=True)
+            event = pyopencl.enqueue_copy(
+                queue.raw, values, buffer, src_offset=offset_bytes, is_blocking=True
+            )
         except pyopencl.Error as error:
             raise command_refused(self, "reading values", error) from error
+        if queue.profile is not None:
+            queue.profile.copied("to the host", event, values.nbytes)
 
     def write(self, buffer: Any, offset_bytes: int, values: numpy.ndarray[Any, Any]) -> None:
         """Fill a buffer from a contiguous NumPy array; a recording writes the same values at each replay."""
         import pyopencl
 
-        kept = values.copy() if self.queue.recording is not None else values
+        queue = self.queue
+        kept = values.copy() if queue.recording is not None else values
 
         def copy() -> None:
             try:
-                pyopencl.enqueue_copy(self.queue.raw, buffer, kept, dst_offset=offset_bytes, is_blocking=True)
+                event = pyopencl.enqueue_copy(
+                    queue.raw, buffer, kept, dst_offset=offset_bytes, is_blocking=True
+                )
             except pyopencl.Error as error:
                 raise command_refused(self, "writing values", error) from error
+            if queue.profile is not None:
+                queue.profile.copied("to the device", event, values.nbytes)
 
-        self.queue.run(copy, (buffer,))
+        queue.run(copy, (buffer,))
 
     def memory(self) -> Memory:
         return self.pools.memory()

@@ -12,10 +12,10 @@ tapes. What a primitive calls inside is not taped. What works in place is, so th
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy
 
@@ -36,8 +36,28 @@ class Call:
     output: Array
 
 
+class Watch(Protocol):
+    """What is told before and after each primitive; `tensor.profile` is one."""
+
+    def begin(self, primitive: "Primitive") -> None:
+        """It is about to run."""
+
+    def end(self, primitive: "Primitive", inputs: Sequence[Array], output: Array | None) -> None:
+        """It has run; `output` is None if it raised."""
+
+
 class _Taping(threading.local):
-    tape: list[Call] | None = None
+    tape: list[Call] | None = (
+        None  # of watched threads never None, so that no other threads pay for the watch
+    )
+    watch: Watch | None = None
+
+
+class _Forgetful(list[Call]):
+    """The tape of a watched thread that nobody tapes."""
+
+    def append(self, call: Call) -> None:
+        pass
 
 
 _taping = _Taping()
@@ -67,6 +87,19 @@ def not_recording_calls() -> Iterator[None]:
         _taping.tape = outer
 
 
+@contextmanager
+def watching_calls(watch: Watch) -> Iterator[None]:
+    """Tell `watch` of all primitive calls of this thread inside the block."""
+    outer = _taping.tape, _taping.watch
+    _taping.watch = watch
+    if _taping.tape is None:
+        _taping.tape = _Forgetful()
+    try:
+        yield
+    finally:
+        _taping.tape, _taping.watch = outer
+
+
 @dataclass(frozen=True, eq=False)
 class Primitive:
     """One operation. Called with arrays of one device and keyword parameters, it returns one array.
@@ -84,11 +117,19 @@ class Primitive:
         tape = _taping.tape
         if tape is None:
             return self._run(inputs, parameters)
+        return self._run_taped(tape, inputs, parameters)
+
+    def _run_taped(self, tape: list[Call], inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
+        watch, output = _taping.watch, None
         _taping.tape = None
+        if watch is not None:
+            watch.begin(self)
         try:
             output = self._run(inputs, parameters)
         finally:
             _taping.tape = tape
+            if watch is not None:
+                watch.end(self, inputs, output)
         tape.append(Call(self, inputs, parameters, output))
         return output
 
@@ -128,12 +169,12 @@ class Primitive:
                 return definition(*memory, **parameters)
 
         if self.in_place:
-            device.queue.run(compute)
+            device.queue.run(compute, name=self.name)
             return inputs[0]
         output = Array.adopt(compute(), device)
         if device.queue.recording is not None:
             result = output.host()
-            device.queue.recording.add(lambda: numpy.copyto(result, compute()))
+            device.queue.recording.add(lambda: numpy.copyto(result, compute()), name=self.name)
         return output
 
 

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tensor.build_log import errors_shown, warnings_shown
+from tensor.build_log import errors_shown, source_label, specialised_to, warnings_shown
 from tensor.device import Device, OpenCLDevice
 from tensor.errors import DeviceError, KernelBuildError
 from tensor.kernel_arguments import Argument
@@ -102,7 +102,17 @@ def _program(device: OpenCLDevice, source: str, options: list[str]) -> tuple[Any
     found: tuple[Any, Signatures] | None = device.programs.get(key)
     if found is None:
         found = device.programs[key] = _loaded_or_compiled(device, source, options, key)
+        device.sources[found[0].int_ptr] = source
     return found
+
+
+def kernel_label(device: OpenCLDevice, kernel: Any) -> str:
+    """What to call a pyopencl kernel in a report: file, function, and what the file was specialised to."""
+    import pyopencl
+
+    program = kernel.get_info(pyopencl.kernel_info.PROGRAM)
+    source = device.sources.get(program.int_ptr, "")
+    return f"{source_label(source)}{kernel.function_name}{specialised_to(source)}"
 
 
 def _loaded_or_compiled(

@@ -39,7 +39,7 @@ class Recorder(Protocol):
 
     pool: Any
 
-    def add(self, action: Callable[[], object], arguments: Sequence[Any] = ()) -> None:
+    def add(self, action: Callable[[], object], arguments: Sequence[Any] = (), name: str = "") -> None:
         """Append one action of the replay."""
 
     def own(self, buffer: Any) -> None:
@@ -59,6 +59,8 @@ class Queue:
         self._raw = raw
         self._device = device
         self._active = _Active()
+        self._enqueue: Any = None
+        self.profile: Any = None  # what measures this queue at the moment
         if raw is not None:
             import pyopencl
 
@@ -76,6 +78,13 @@ class Queue:
                 "in the child alone."
             )
         return self._raw
+
+    def exchange(self, raw: Any, enqueue: Any, profile: Any) -> tuple[Any, Any]:
+        """Go on with another command queue and another function that enqueues kernels; returns the former
+        two. The device has to be idle."""
+        before = self._raw, self._enqueue
+        self._raw, self._enqueue, self.profile = raw, enqueue, profile
+        return before
 
     def leave_to_parent(self) -> None:
         """Use the command queue no more: in the child of a fork it waits for threads that are not there."""
@@ -116,10 +125,11 @@ class Queue:
                 error = again
         raise launch_refused(self._device, ready, global_size, local_size, error) from error
 
-    def run(self, action: Callable[[], object], arguments: Sequence[Any] = ()) -> None:
+    def run(self, action: Callable[[], object], arguments: Sequence[Any] = (), name: str = "") -> None:
         """Do something that is no kernel launch (a copy, NumPy's work), now and whenever this is replayed.
 
-        `arguments` are the buffers that the action uses and that a recording has to keep alive.
+        `arguments` are the buffers that the action uses and that a recording has to keep alive. Work on the
+        host has a `name`, under which profiles show its replays.
         """
         recording = self._active.recording
         if recording is None:
@@ -127,7 +137,7 @@ class Queue:
             return
         with self.not_recording():
             action()
-        recording.add(action, arguments)
+        recording.add(action, arguments, name)
 
     @contextmanager
     def not_recording(self) -> Iterator[None]:

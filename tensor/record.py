@@ -33,6 +33,7 @@ class Recording:
             weakref.finalize(self, self.pool.stop_holding).atexit = False
         self.result: Any = None
         self._actions: list[Callable[[], object]] = []
+        self._names: list[str] = []  # of those that work on the host, for profiles
         self._kept: dict[int, Any] = {}
 
     def __len__(self) -> int:
@@ -45,15 +46,19 @@ class Recording:
             raise RecordError("replay() inside record(): call the recorded function itself there.")
         queue = self.device.queue
         try:
+            if queue.profile is not None:
+                queue.profile.replay(self._actions, self._names)
+                return self.result
             for action in self._actions:
                 action()
         except queue.refused as error:
             raise command_refused(self.device, "replaying", error) from error
         return self.result
 
-    def add(self, action: Callable[[], object], arguments: Sequence[Any] = ()) -> None:
+    def add(self, action: Callable[[], object], arguments: Sequence[Any] = (), name: str = "") -> None:
         """Append an action; the memory among its arguments is kept alive."""
         self._actions.append(action)
+        self._names.append(name)
         for each in arguments:
             address = getattr(each, "int_ptr", None)
             if address is not None:
@@ -102,4 +107,4 @@ def host_call(function: Callable[[], object], device: "Device | None" = None) ->
 
     Launches before it have been enqueued by then, not necessarily finished; reading an array waits for them.
     """
-    (default_device() if device is None else device).queue.run(function)
+    (default_device() if device is None else device).queue.run(function, name="host_call")
