@@ -156,7 +156,7 @@ class Primitive:
         def compute() -> None:
             definition(target.host(), *[each.peek() for each in sources], **parameters)
 
-        target.device.queue.run(compute, [each.buffer for each in sources])
+        target.device.queue.run(compute, [each.buffer for each in sources], self.name)
         return inputs[0]
 
     def _run_numpy(self, device: NumpyDevice, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
@@ -230,7 +230,8 @@ def through_host(definition: Callable[..., Any]) -> Callable[..., Array]:
             output.write(values)
         if recording is not None:
             target = pinned(output)
-            recording.add(lambda: target.write(compute()), [each.buffer for each in (*sources, target)])
+            kept = [each.buffer for each in (*sources, target)]
+            recording.add(lambda: target.write(compute()), kept, "through_host")
         return output
 
     return run
