@@ -1,8 +1,8 @@
 // draw: out[i] is number (first + i) of the stream named by `key`, by its KIND:
 //   UNIFORM        float in [0, 1) with 24 bits
 //   NORMAL         float of the standard normal distribution, by Box and Muller (normal.h)
-//   INTEGERS       low + an integer below `span` <= 2^32, every one equally likely
-//   WIDE_INTEGERS  the same for larger spans; 0 stands for 2^64
+//   INTEGERS       low + an integer below `span`, every one equally likely; 0 stands for 2^32
+//   WIDE_INTEGERS  the same for larger spans, of 64 bits; 0 stands for 2^64
 //   Philox counter: block number in words 0 and 1, `step` in words 2 and 3; a block makes NUMBERS numbers.
 //   step = number + *counter, so that a replayed launch can get a new step from device memory.
 //   Each item makes TOGETHER blocks at a time, and strides over them: global size (any,).
@@ -18,8 +18,14 @@
 
 #if KIND == WIDE_INTEGERS
 #define NUMBERS 2
+#define BITS ulong
+#define LOW_HALF(bits) ((bits) * span)
+#define HIGH_HALF(bits) (span ? mul_hi(bits, span) : (bits))
 #else
 #define NUMBERS 4
+#define BITS uint
+#define LOW_HALF(bits) ((bits) * span)
+#define HIGH_HALF(bits) (span ? (uint)(((ulong)(bits) * span) >> 32) : (bits))
 #endif
 
 #if CPU
@@ -29,21 +35,15 @@
 #endif
 
 #if KIND == INTEGERS || KIND == WIDE_INTEGERS
-// An integer below span by multiplying and taking the high half: D. Lemire, "Fast random integer generation in
-// an interval", 2019. A draw whose low half is below threshold = 2^bits mod span would make some integers more
-// likely; another one takes its place, from a block that this element has to itself.
-ulong integer_below(ulong bits, ulong element, ulong step, uint2 key, ulong span, ulong threshold) {
+// A number below span is the high half of a product: D. Lemire, "Fast random integer generation in an interval",
+// 2019. Draws whose low half is below threshold = 2^bits mod span would make some numbers more likely; others
+// take their place, from blocks that this element has to itself.
+BITS drawn_again(ulong element, ulong step, uint2 key, BITS span, BITS threshold) {
   for (ulong attempt = 1;; ++attempt) {
-#if KIND == INTEGERS
-    const ulong product = bits * span;
-    if ((uint)product >= threshold) return product >> 32;
-#else
-    if (span == 0) return bits;
-    if (bits * span >= threshold) return mul_hi(bits, span);
-#endif
-    const uint4 again =
-        philox((uint4)((uint)element, (uint)((element >> 32) | attempt << 16), (uint)step, (uint)(step >> 32)), key);
-    bits = KIND == INTEGERS ? again.x : again.x | (ulong)again.y << 32;
+    const uint high = (uint)((element >> 32) | attempt << 16);
+    const uint4 words = philox((uint4)((uint)element, high, (uint)step, (uint)(step >> 32)), key);
+    const BITS bits = NUMBERS == 2 ? (BITS)(words.x | (ulong)words.y << 32) : words.x;
+    if (LOW_HALF(bits) >= threshold) return HIGH_HALF(bits);
   }
 }
 #endif
@@ -51,7 +51,7 @@ ulong integer_below(ulong bits, ulong element, ulong step, uint2 key, ulong span
 __kernel void draw(const long n, const ulong first, const ulong key, const ulong number,
                    __global const T_COUNTER *restrict counter, const long counter_offset,
 #if KIND == INTEGERS || KIND == WIDE_INTEGERS
-                   const ulong low, const ulong span, const ulong threshold,
+                   const ulong low, const BITS span, const BITS threshold,
 #endif
                    __global T_OUT *restrict out) {
   const ulong step = number + (ulong)counter[counter_offset];
@@ -72,35 +72,50 @@ __kernel void draw(const long n, const ulong first, const ulong key, const ulong
       for (int j = 0; j < TOGETHER; ++j) PHILOX_ROUND(c0[j], c1[j], c2[j], c3[j], k.x, k.y)
       k += PHILOX_KEY_STEP;
     }
-    T_OUT made[TOGETHER * NUMBERS];
-    for (int j = 0; j < TOGETHER; ++j) {
+    T_OUT made[NUMBERS][TOGETHER];
 #if KIND == UNIFORM
-      made[4 * j] = (float)(c0[j] >> 8) * 0x1p-24f;
-      made[4 * j + 1] = (float)(c1[j] >> 8) * 0x1p-24f;
-      made[4 * j + 2] = (float)(c2[j] >> 8) * 0x1p-24f;
-      made[4 * j + 3] = (float)(c3[j] >> 8) * 0x1p-24f;
+    for (int j = 0; j < TOGETHER; ++j) {
+      made[0][j] = (float)(c0[j] >> 8) * 0x1p-24f;
+      made[1][j] = (float)(c1[j] >> 8) * 0x1p-24f;
+      made[2][j] = (float)(c2[j] >> 8) * 0x1p-24f;
+      made[3][j] = (float)(c3[j] >> 8) * 0x1p-24f;
+    }
 #elif KIND == NORMAL
-      NORMAL_PAIR(c0[j], c1[j], made[4 * j], made[4 * j + 1])
-      NORMAL_PAIR(c2[j], c3[j], made[4 * j + 2], made[4 * j + 3])
+    for (int j = 0; j < TOGETHER; ++j) NORMAL_PAIR(c0[j], c1[j], made[0][j], made[1][j])
+    for (int j = 0; j < TOGETHER; ++j) NORMAL_PAIR(c2[j], c3[j], made[2][j], made[3][j])
 #else
+    BITS bits[NUMBERS][TOGETHER];
+    for (int j = 0; j < TOGETHER; ++j) {
 #if KIND == INTEGERS
-      const ulong bits[4] = {c0[j], c1[j], c2[j], c3[j]};
+      bits[0][j] = c0[j];
+      bits[1][j] = c1[j];
+      bits[2][j] = c2[j];
+      bits[3][j] = c3[j];
 #else
-      const ulong bits[2] = {c0[j] | (ulong)c1[j] << 32, c2[j] | (ulong)c3[j] << 32};
-#endif
-      for (int lane = 0; lane < NUMBERS; ++lane) {
-        const ulong element = (block + j) * NUMBERS + lane;
-        made[j * NUMBERS + lane] =
-            (T_OUT)(low + integer_below(bits[lane], element, step, whole_key, span, threshold));
-      }
+      bits[0][j] = c0[j] | (ulong)c1[j] << 32;
+      bits[1][j] = c2[j] | (ulong)c3[j] << 32;
 #endif
     }
+    int refused = 0;
+    for (int lane = 0; lane < NUMBERS; ++lane)
+      for (int j = 0; j < TOGETHER; ++j) {
+        refused |= LOW_HALF(bits[lane][j]) < threshold;
+        made[lane][j] = (T_OUT)(low + HIGH_HALF(bits[lane][j]));
+      }
+    if (refused)
+      for (int lane = 0; lane < NUMBERS; ++lane)
+        for (int j = 0; j < TOGETHER; ++j)
+          if (LOW_HALF(bits[lane][j]) < threshold)
+            made[lane][j] = (T_OUT)(low + drawn_again((block + j) * NUMBERS + lane, step, whole_key, span, threshold));
+#endif
     const long at = (long)(block * NUMBERS - first);  // where the first of these numbers goes
     if (at >= 0 && at + NUMBERS * TOGETHER <= n) {
-      for (int i = 0; i < NUMBERS * TOGETHER; ++i) out[at + i] = made[i];
+      for (int j = 0; j < TOGETHER; ++j)
+#pragma unroll
+        for (int lane = 0; lane < NUMBERS; ++lane) out[at + NUMBERS * j + lane] = made[lane][j];
     } else {
       for (int i = 0; i < NUMBERS * TOGETHER; ++i)
-        if (at + i >= 0 && at + i < n) out[at + i] = made[i];
+        if (at + i >= 0 && at + i < n) out[at + i] = made[i % NUMBERS][i / NUMBERS];
     }
   }
 }

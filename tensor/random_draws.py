@@ -179,7 +179,7 @@ def _integers_opencl(
     counter: Array, shape: Shape, key: int, number: int, offset: int, low: int, span: int, dtype: DType
 ) -> Array:
     kind, bits = ("INTEGERS", 32) if span <= 2**32 else ("WIDE_INTEGERS", 64)
-    limits = (low & MASK, span & MASK, 2**bits % span)
+    limits = (low & MASK, span % 2**bits, 2**bits % span)
     return _draw(kind, counter, shape, dtype, key, number, offset, *limits)
 
 
