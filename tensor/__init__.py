@@ -157,6 +157,7 @@ from tensor.reduction import all, any, argmax, argmin, max, mean, min, prod, std
 from tensor.scan import cumulative_prod, cumulative_sum
 from tensor.searching import count_nonzero, nonzero
 from tensor.softmax import softmax_cross_entropy, softmax_cross_entropy_backward
+from tensor.sorting import argsort, sort
 from tensor.views import broadcast_to, copy, permute_dims, reshape
 
 __all__ = [
@@ -180,6 +181,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "array_equal",
     "asarray",
     "asin",
@@ -324,6 +326,7 @@ __all__ = [
     "sinh",
     "softmax_cross_entropy",
     "softmax_cross_entropy_backward",
+    "sort",
     "sqrt",
     "square",
     "squeeze",
