@@ -42,4 +42,5 @@ def test_count_nonzero(device, generator, axis):
     for a, b in ((x, tensor.asarray(x)), (x > 1, tensor.asarray(x) > 1)):
         result = tensor.count_nonzero(b, axis=axis, keepdims=True)
         expected = numpy.count_nonzero(a, axis=axis, keepdims=True)
+        assert result.dtype == tensor.int64
         numpy.testing.assert_array_equal(numpy.asarray(result), expected)
