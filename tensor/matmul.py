@@ -1,11 +1,15 @@
-"""The matrix product of float32 arrays: NumPy's definition, and kernels for CPUs and GPUs (`tensor.gemm`)."""
+"""The matrix product: NumPy's definition, and kernels for CPUs and GPUs.
+
+float32 is what `tensor.gemm` is made for; other real dtypes have one plain kernel (`tensor.matmul_any`).
+"""
 
 from typing import Any
 
 import numpy
 
-from tensor import dtypes, gemm
+from tensor import dtypes, gemm, matmul_any
 from tensor.array import Array, Shape
+from tensor.conversion import astype
 from tensor.errors import DTypeError, ShapeError
 from tensor.layout import broadcast_shape, broadcast_strides, collapse
 from tensor.primitive import primitive
@@ -19,9 +23,9 @@ def _matmul_numpy(a: Any, b: Any) -> Any:
 def _matmul_opencl(a: Array, b: Array) -> Array:
     (M, K), N = a.shape[-2:], b.shape[-1]
     stack = broadcast_shape("matmul", a.shape[:-2], b.shape[:-2])
-    output = Array.new((*stack, M, N), dtypes.float32, a.device)
+    output = Array.new((*stack, M, N), a.dtype, a.device)
     if K == 0:
-        output.write(numpy.zeros(output.shape, numpy.float32))  # a sum of nothing
+        output.write(numpy.zeros(output.shape, a.dtype))  # a sum of nothing
     elif output.size:
         _launch_stacks(a, b, output, stack, gemm.Product(1, M, N, K))
     return output
@@ -43,32 +47,37 @@ def _launch_stacks(a: Array, b: Array, output: Array, stack: Shape, one: gemm.Pr
     for at, index in enumerate(numpy.ndindex(*outer)):
         a_offset = a.offset + sum(i * step for i, step in zip(index, a_outer, strict=True))
         b_offset = b.offset + sum(i * step for i, step in zip(index, b_outer, strict=True))
-        gemm.launch(
-            a.device,
-            product,
-            gemm.Matrices(a.buffer, a_offset, a_stack, *a.strides[-2:]),
-            gemm.Matrices(b.buffer, b_offset, b_stack, *b.strides[-2:]),
-            output.buffer,
-            at * count * one.M * one.N,
-        )
+        left = gemm.Matrices(a.buffer, a_offset, a_stack, *a.strides[-2:])
+        right = gemm.Matrices(b.buffer, b_offset, b_stack, *b.strides[-2:])
+        place = output.buffer, at * count * one.M * one.N
+        if a.dtype == dtypes.float32:
+            gemm.launch(a.device, product, left, right, *place)
+        else:
+            matmul_any.launch(a.device, a.dtype, product, left, right, *place)
 
 
 _MATMUL = primitive("matmul", numpy=_matmul_numpy, opencl=_matmul_opencl)
 
 
+def numbers(where: str, a: Array, b: Array) -> tuple[Array, Array]:
+    """Both in their common dtype; raises DTypeError if they are not arrays of numbers."""
+    for each in (a, b):
+        if not isinstance(each, Array) or each.dtype == dtypes.bool_:
+            found = each.dtype.name if isinstance(each, Array) else type(each).__name__
+            raise DTypeError(f"{where}: expected two arrays of numbers, got {found}; use asarray or astype.")
+    dtype = dtypes.promote(a.dtype, b.dtype, where)
+    return astype(a, dtype, copy=False), astype(b, dtype, copy=False)
+
+
 def matmul(a: Array, b: Array) -> Array:
-    """The matrix product a[…, M, K] · b[…, K, N] -> […, M, N] of float32 arrays.
+    """The matrix product a[…, M, K] · b[…, K, N] -> […, M, N] in the common dtype of both.
 
     Axes before the last two are stacks of matrices and broadcast. A vector is a row on the left, a column on
     the right, and its axis is dropped from the result. Any strides do: `a.T` and slices cost no copy. The
     order in which products are added depends on the layouts and the device alone: the same bits at each call.
-    Raises ShapeError if the shapes do not fit, DTypeError for dtypes other than float32.
+    Raises ShapeError if the shapes do not fit, DTypeError for bool.
     """
-    for each in (a, b):
-        if each.dtype != dtypes.float32:
-            raise DTypeError(
-                f"matmul: expected float32, got {a.dtype.name} and {b.dtype.name}; use astype first."
-            )
+    a, b = numbers("matmul", a, b)
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ShapeError(
             f"matmul: shapes {a.shape} and {b.shape} do not fit; expected […, M, K] and […, K, N]."
