@@ -206,6 +206,10 @@ class Array:
             raise ShapeError(f"Only an array with one element is a number; this one has shape {self.shape}.")
         return self.numpy().reshape(()).item()
 
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers; one number for an array without axes."""
+        return self.numpy().tolist()
+
     def __bool__(self) -> bool:
         return bool(self.item())
 

@@ -11,48 +11,59 @@ from tensor.constants import constant
 from tensor.conversion import astype
 from tensor.device import Device, NumpyDevice
 from tensor.discovery import device as find_device
-from tensor.errors import ShapeError
+from tensor.dtypes import DType, HostArray
+from tensor.errors import ExchangeError, ShapeError
+from tensor.host_memory import array_over
+from tensor.nested import host_values, leaf_types, stacked
 from tensor.views import assign
 
 
 def asarray(
     values: Any, /, dtype: Any = None, device: "Device | str | None" = None, copy: bool | None = None
 ) -> Array:
-    """An array with the values of a NumPy array, a number, nested lists, or an Array (itself where nothing
-    changes).
+    """An array with the values of an Array (itself where nothing changes), a number, nested lists of numbers
+    and Arrays, or any object that NumPy or DLPack can read: arrays of others, buffers.
 
-    NumPy data keeps its dtype; Python's numbers become int64, float32, complex64 or bool. Everything but an
-    Array is
-    copied. Raises ValueError where copy=False and a copy has to be made.
+    NumPy data keeps its dtype; Python's numbers become int64, float32, complex64 or bool. Host data is
+    copied, unless copy=False, which shares its memory (see `from_dlpack`) or raises ExchangeError, a
+    ValueError.
+    Raises ShapeError for ragged lists and DTypeError for what is no number, saying where.
     """
     if isinstance(values, Array):
         return _as_wanted(values, dtype, device, copy)
-    if copy is False:
-        raise ValueError("asarray(copy=False): values that are no Array always have to be copied.")
+    if isinstance(values, list | tuple) and any(issubclass(each, Array) for each in leaf_types(values)):
+        return _as_wanted(stacked(values), dtype, device, None if copy else copy)
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    host = host_values(values, wanted)
+    wanted = dtypes.as_dtype(host.dtype) if wanted is None else wanted
     target = find_device(device)
-    host = numpy.asarray(values)
-    wanted = dtypes.as_dtype(dtype) if dtype is not None else _natural_dtype(values, host)
-    converted = host.astype(wanted)  # always a copy: an array on the NumPy device shares memory with nobody
-    return (
-        Array.adopt(converted, target) if isinstance(target, NumpyDevice) else Array.upload(converted, target)
-    )
+    if copy is False:
+        has_memory = not isinstance(values, list | tuple | range | bool | int | float | complex)
+        return _shared(host, wanted, target, has_memory)
+    if isinstance(target, NumpyDevice):
+        return Array.adopt(host.astype(wanted), target)  # a copy: it shares memory with nobody
+    return Array.upload(host.astype(wanted, copy=False), target)
+
+
+def _shared(host: HostArray, wanted: DType, device: Device, has_memory: bool) -> Array:
+    shared = array_over(host, device) if has_memory and host.dtype == wanted else None
+    if shared is None:
+        raise ExchangeError(
+            f"asarray(copy=False): these values of dtype {host.dtype.name} have to be copied to become "
+            f"{wanted.name} on {device.spec}."
+        )
+    return shared
 
 
 def _as_wanted(x: Array, dtype: Any, device: "Device | str | None", copy: bool | None) -> Array:
     wanted = x.dtype if dtype is None else dtypes.as_dtype(dtype)
     moves = device is not None and find_device(device) is not x.device
     if copy is False and (moves or wanted != x.dtype):
-        raise ValueError(
+        raise ExchangeError(
             f"asarray(copy=False): {x.dtype.name} on {x.device.spec} has to be copied to become {wanted.name}"
             f" on {x.device.spec if device is None else find_device(device).spec}."
         )
     return astype(x, wanted, copy=bool(copy), device=device)
-
-
-def _natural_dtype(values: Any, host: numpy.ndarray[Any, Any]) -> dtypes.DType:
-    if isinstance(values, bool | int | float | complex | list | tuple) and host.dtype.kind in "fc":
-        return dtypes.as_dtype({"f": float, "c": complex}[host.dtype.kind])
-    return dtypes.as_dtype(host.dtype)
 
 
 def _shape(shape: Any) -> Shape:

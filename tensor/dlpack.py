@@ -80,7 +80,7 @@ def from_dlpack(x: Any, /, *, device: "Device | str | None" = None, copy: bool |
     if isinstance(x, Array) and device is None:
         return x.copy() if copy else Array(x.storage, x.shape, x.strides, x.offset, x.dtype)
     target = find_device(device)
-    values = _taken(x, copy)
+    values = taken(x, "from_dlpack", copy)
     as_dtype(values.dtype)  # raises DTypeError
     shared = None if copy else array_over(values, target)
     if shared is None and copy is False:
@@ -91,14 +91,12 @@ def from_dlpack(x: Any, /, *, device: "Device | str | None" = None, copy: bool |
     return Array.upload(values, target) if shared is None else shared
 
 
-def _taken(x: Any, copy: bool | None) -> HostArray:
-    """What x hands over, as NumPy sees it."""
+def taken(x: Any, where: str, copy: bool | None = None) -> HostArray:
+    """What x hands over, as NumPy sees it: its own memory if that is the host's; raises ExchangeError."""
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
-        raise ExchangeError(f"from_dlpack: {type(x).__name__} has no __dlpack__; use tensor.asarray.")
-    on_host = int(x.__dlpack_device__()[0]) == _HOST[0]
+        raise ExchangeError(f"{where}: {type(x).__name__} has no __dlpack__; use tensor.asarray.")
+    is_here = int(x.__dlpack_device__()[0]) == _HOST[0]
     try:
-        return numpy.from_dlpack(x) if on_host else numpy.from_dlpack(x, device="cpu", copy=copy)
+        return numpy.from_dlpack(x) if is_here else numpy.from_dlpack(x, device="cpu", copy=copy)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise ExchangeError(
-            f"from_dlpack: {type(x).__name__} does not hand its values over: {error}"
-        ) from error
+        raise ExchangeError(f"{where}: {type(x).__name__} does not hand its values over: {error}") from error

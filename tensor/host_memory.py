@@ -29,7 +29,7 @@ def host_view(x: Array) -> HostArray | None:
     keeps the memory alive, also when the scope of `x` ends.
     """
     device = x.device
-    if isinstance(x.buffer, numpy.ndarray):
+    if x.on_host:
         return x.host()
     if not isinstance(device, OpenCLDevice) or not shares_host_memory(device):
         return None
@@ -42,9 +42,7 @@ def host_view(x: Array) -> HostArray | None:
 def is_reachable(x: Array) -> bool:
     """Whether `host_view(x)` would give one."""
     device = x.device
-    return isinstance(x.buffer, numpy.ndarray) or (
-        isinstance(device, OpenCLDevice) and shares_host_memory(device)
-    )
+    return x.on_host or (isinstance(device, OpenCLDevice) and shares_host_memory(device))
 
 
 def array_over(values: HostArray, device: Device) -> Array | None:
@@ -78,6 +76,8 @@ def _storage_over(flat: HostArray, device: Device) -> tuple[Storage | None, int]
     """Storage over a flat NumPy array, and the number of elements that lie in it before the array's first."""
     if isinstance(device, NumpyDevice):
         return device.adopt(flat), 0
+    if not device.computes(flat.dtype):  # then NumPy does it there
+        return Storage(device, flat, flat.nbytes), 0
     if not isinstance(device, OpenCLDevice) or not shares_host_memory(device):
         return None, 0
     before = flat.ctypes.data % (device.raw.mem_base_addr_align // 8)  # kernels rely on an aligned beginning
