@@ -6,6 +6,7 @@ first.
 """
 
 import threading
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy
@@ -214,7 +215,7 @@ class OpenCLDevice(Device):
         queue.run(copy, (buffer,))
 
     def memory(self) -> Memory:
-        return self.pools.memory()
+        return replace(self.pools.memory(), on_host_bytes=self._pieces.tally.bytes)
 
     def reset_peak_memory(self) -> None:
         self.pools.reset_peak()

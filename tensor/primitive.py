@@ -22,7 +22,7 @@ import numpy
 from tensor.array import Array, same_device
 from tensor.device import Device, NumpyDevice
 from tensor.dtypes import HostArray
-from tensor.errors import MeshError, RecordError
+from tensor.errors import MeshError, OutOfMemoryError, RecordError
 from tensor.memory import Storage, outside_scopes
 
 
@@ -171,7 +171,10 @@ class Primitive:
         if self.in_place:
             device.queue.run(compute, name=self.name)
             return inputs[0]
-        output = Array.adopt(compute(), device)
+        try:
+            output = Array.adopt(compute(), device)
+        except MemoryError as error:
+            raise OutOfMemoryError(f"{self.name} on {device.name}: {error}; {device.memory()}.") from error
         if device.queue.recording is not None:
             result = output.host()
             device.queue.recording.add(lambda: numpy.copyto(result, compute()), name=self.name)

@@ -173,6 +173,35 @@ def test_too_much_memory_is_an_error_with_sizes(device, elements):
     assert float(tensor.sum(tensor.ones(3))) == 3
 
 
+def test_a_result_that_is_too_large_is_an_error_with_sizes(device):
+    x = tensor.broadcast_to(tensor.ones(1), (2**20, 2**20))
+    with pytest.raises(tensor.errors.OutOfMemoryError, match=r"MiB"):
+        x + 1
+    assert float(tensor.sum(tensor.ones(3))) == 3
+
+
+def test_values_that_are_kept_on_the_host_are_counted_apart(opencl):
+    before = tensor.memory()
+    x = tensor.empty(1000, tensor.complex64)
+    after = tensor.memory()
+    assert after.on_host_bytes == before.on_host_bytes + 8000
+    assert after.in_use_bytes <= before.in_use_bytes + 8
+    assert "on the host" in str(after)
+    del x
+    assert tensor.memory().on_host_bytes == before.on_host_bytes
+
+
+@pytest.mark.slow
+def test_a_million_temporaries_leave_memory_where_it_was(device):
+    x = tensor.ones(1000)
+    y = x * 0.5 + x
+    before = occupied()
+    for _ in range(500_000):  # two temporaries each
+        y = y * 0.5 + x
+    assert (numpy.asarray(y) == 2).all()
+    assert_no_more_than(before)
+
+
 def test_an_array_larger_than_the_largest_is_refused_before_the_driver_is_asked(opencl, monkeypatch):
     monkeypatch.setattr(opencl, "largest_buffer_bytes", 1000)
     monkeypatch.setattr(opencl.pools, "main", None)  # whoever asks it fails
