@@ -96,15 +96,21 @@ def _reshape(x: Array, shape: Shape) -> Array:
 _RESHAPE = primitive("reshape", view=_reshape)
 
 
-def reshape(x: Array, shape: Any) -> Array:
+def reshape(x: Array, /, shape: Any, *, copy: bool | None = None) -> Array:
     """The same elements in row-major order under another shape; one size may be −1. A view wherever strides
-    allow."""
+    allow, unless copy=True; raises ValueError where copy=False and they do not."""
     sizes = tuple(int(each) for each in ((shape,) if isinstance(shape, int) else shape))
     known = prod(each for each in sizes if each != -1)
     if sizes.count(-1) == 1 and known and x.size % known == 0:
         sizes = tuple(x.size // known if each == -1 else each for each in sizes)
     if prod(sizes) != x.size or any(each < 0 for each in sizes):
         raise ShapeError(f"reshape: shape {x.shape} ({x.size} elements) cannot become {tuple(shape)}.")
+    if copy:
+        x = _COPY(x)
+    if copy is False and not x.is_contiguous and _reshaped_strides(x.shape, x.strides, sizes) is None:
+        raise ValueError(
+            f"reshape(copy=False): strides {x.strides} of shape {x.shape} have no view as {sizes}."
+        )
     return x if sizes == x.shape else _RESHAPE(x, shape=sizes)
 
 

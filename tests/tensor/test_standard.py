@@ -189,3 +189,12 @@ def test_the_namespace_tells_its_facts():
     assert tensor.can_cast(tensor.int8, tensor.int16)
     with pytest.raises(tensor.errors.DTypeError, match="no integer dtype holds both"):
         tensor.result_type(tensor.int8, tensor.uint64)
+
+
+def test_reshape_says_whether_it_copies(device):
+    x = tensor.arange(6).reshape(2, 3)
+    assert tensor.reshape(x, (3, 2)).storage is x.storage
+    assert tensor.reshape(x, (3, 2), copy=True).storage is not x.storage
+    assert tensor.reshape(x[:, ::2], (2, 2, 1), copy=False).storage is x.storage
+    with pytest.raises(ValueError, match="have no view as"):
+        tensor.reshape(x.T, (6,), copy=False)
