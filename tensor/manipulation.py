@@ -106,7 +106,7 @@ def _promoted(where: str, arrays: Sequence[Array]) -> list[Array]:
     if len(arrays) == 0:
         raise ShapeError(f"{where}: expected at least one array, got none.")
     common = reduce(lambda a, b: dtypes.promote(a, b, where), (each.dtype for each in arrays))
-    return [astype(each, common) for each in arrays]
+    return [astype(each, common, copy=False) for each in arrays]
 
 
 def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:

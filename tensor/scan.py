@@ -125,7 +125,7 @@ _CUMULATIVE_PROD = primitive(
 def _cumulative(apply: Primitive, x: Array, axis: int | None, dtype: Any, include_initial: bool) -> Array:
     place = one_axis(apply.name, axis, x.shape)
     target = scanned_dtype(x.dtype) if dtype is None else dtypes.as_dtype(dtype)
-    values = x if dtype is None else astype(x, target)
+    values = x if dtype is None else astype(x, target, copy=False)
     return apply(values, axis=place, dtype=target, include_initial=include_initial)
 
 

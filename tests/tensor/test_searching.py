@@ -44,3 +44,37 @@ def test_count_nonzero(device, generator, axis):
         expected = numpy.count_nonzero(a, axis=axis, keepdims=True)
         assert result.dtype == tensor.int64
         numpy.testing.assert_array_equal(numpy.asarray(result), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint64"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_searchsorted(device, generator, dtype, side):
+    for size in (0, 1, 2, 1000, 20001):
+        x = generator.integers(0, 120, size).astype(dtype)
+        if dtype == "float32":
+            x[generator.uniform(size=size) < 0.1] = numpy.nan
+        order = numpy.argsort(x, stable=True)
+        for shape in [(), (0,), (3, 7), (20000,)]:
+            values = generator.integers(0, 120, shape).astype(dtype)
+            ours = tensor.searchsorted(tensor.asarray(x[order]), tensor.asarray(values), side=side)
+            assert ours.dtype == tensor.int64
+            numpy.testing.assert_array_equal(
+                numpy.asarray(ours), numpy.searchsorted(x[order], values, side), strict=True
+            )
+        if size:
+            numpy.testing.assert_array_equal(
+                numpy.asarray(
+                    tensor.searchsorted(
+                        tensor.asarray(x), tensor.asarray(x), side=side, sorter=tensor.asarray(order)
+                    )
+                ),
+                numpy.searchsorted(x, x, side, order),
+            )
+
+
+def test_searchsorted_in_a_common_dtype(device):
+    x = tensor.asarray(numpy.array([1, 3, 5], numpy.int16))
+    values = tensor.asarray(numpy.array([[2.5, 3.0], [numpy.nan, -1]], numpy.float32))
+    assert numpy.asarray(tensor.searchsorted(x, values)).tolist() == [[1, 1], [3, 0]]
+    with pytest.raises(tensor.errors.ShapeError, match="searchsorted: expected a vector"):
+        tensor.searchsorted(values, x)
