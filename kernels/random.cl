@@ -20,12 +20,22 @@
 #define NUMBERS 2
 #define BITS ulong
 #define LOW_HALF(bits) ((bits) * span)
-#define HIGH_HALF(bits) (span ? mul_hi(bits, span) : (bits))
+#define HIGH_HALF(bits) (span ? high_product(bits, span) : (bits))
 #else
 #define NUMBERS 4
 #define BITS uint
 #define LOW_HALF(bits) ((bits) * span)
 #define HIGH_HALF(bits) (span ? (uint)(((ulong)(bits) * span) >> 32) : (bits))
+#endif
+
+#if KIND == WIDE_INTEGERS
+// mul_hi(a, b) in halves, which compilers vectorise.
+ulong high_product(ulong a, ulong b) {
+  const ulong a1 = a >> 32, a0 = (uint)a, b1 = b >> 32, b0 = (uint)b;
+  const ulong p10 = a1 * b0, p01 = a0 * b1;
+  const ulong middle = (a0 * b0 >> 32) + (uint)p10 + (uint)p01;
+  return a1 * b1 + (p10 >> 32) + (p01 >> 32) + (middle >> 32);
+}
 #endif
 
 #if CPU

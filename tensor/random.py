@@ -24,8 +24,9 @@ from tensor.errors import DTypeError, NumberError, RecordError, ShapeError
 from tensor.indexing import take
 from tensor.memory import outside_scopes
 from tensor.philox import MASK, fold_key
-from tensor.primitive import not_recording_calls, primitive, through_host
+from tensor.primitive import not_recording_calls
 from tensor.random_draws import draw_integers, draw_normal, draw_uniform
+from tensor.sorting import argsort
 from tensor.views import assign
 
 _DOMAIN = 0x67656E  # keeps generators apart from random_uniform with the same integers
@@ -157,7 +158,7 @@ class Generator:
             self._require_rows("permutation", x)
             return take(x, self.permutation(x.shape[0]))
         keys = self.integers(-(2**63), 2**63, (int(x),))  # equal ones stay in their order everywhere
-        return _ORDER(keys)
+        return argsort(keys)
 
     def shuffle(self, x: Array) -> None:
         """Put the rows of x (its elements, if it has one axis) in random order, in place."""
@@ -216,10 +217,3 @@ def _scaled(x: Array, factor: Any, summand: Any) -> Array:
     """x * factor + summand, without passes over x that change nothing."""
     x = x if isinstance(factor, int | float) and factor == 1 else x * factor
     return x if isinstance(summand, int | float) and summand == 0 else x + summand
-
-
-def _order(keys: Any) -> Any:
-    return numpy.argsort(keys, kind="stable")
-
-
-_ORDER = primitive("random_order", numpy=_order, opencl=through_host(_order))
