@@ -4,6 +4,7 @@ Everything here is a pure function of small tuples and cached, so that an eager 
 per shape.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -16,7 +17,9 @@ Shape = tuple[int, ...]
 MAX_AXES = 8  # that cannot be joined; what an int8 argument holds
 CPU_ELEMENTS_EACH = 8192  # per work-item: about 2 µs of work against 0.1 µs to begin a work-group
 GPU_GROUP = 256
-GPU_GROUPS_PER_UNIT = 16
+GPU_GROUPS_PER_UNIT = 32
+TILE = 32  # rows and columns that a transposition takes at a time; as in kernels/elementwise_*.cl
+SMALLEST_TILE = 8  # fewer are not worth one
 
 
 @lru_cache(maxsize=4096)
@@ -67,29 +70,65 @@ def collapse(shape: Shape, operands: tuple[Shape, ...]) -> tuple[list[int], list
 
 @dataclass(frozen=True)
 class Plan:
-    """How an elementwise kernel walks: which of the two kernels, its sizes, the arguments that are not
-    buffers."""
+    """How an elementwise kernel walks: which kernel, what it is built with, its sizes, and all arguments but
+    the memory."""
 
-    contiguous: bool
-    index: str
+    kernel: str
+    defines: tuple[tuple[str, str | int], ...]
     global_size: Shape
     local_size: Shape
-    head: tuple[object, ...]  # arguments before the operands
-    layouts: tuple[object, ...]  # one per operand, the output first: a step or packed strides
+    numbers: tuple[object, ...]
 
 
 @lru_cache(maxsize=4096)
-def elementwise_plan(units: int, shape: Shape, *operands: Shape) -> Plan:
-    """The plan for strides `operands` (the output's first) over a common shape; `units` is 0 on a CPU."""
-    sizes, strides = collapse(shape, operands)
-    if len(sizes) == 1 and strides[0][0] in (0, 1) and all(each[0] in (0, 1) for each in strides):
-        return _contiguous_plan(units, sizes[0], tuple(each[0] for each in strides))
-    return _strided_plan(units, sizes, strides)
+def elementwise_plan(units: int, lanes: int, shape: Shape, *operands: Shape) -> Plan:
+    """The plan for strides `operands` (the output's first) over a common shape.
+
+    `units` is 0 on a CPU; `lanes` elements make one load on a GPU.
+    """
+    sizes, strides = collapse(*_in_order_of(operands[0], shape, operands))
+    if (
+        len(sizes) == 1
+        and all(each[0] in (0, 1) for each in strides)
+        and (strides[0][0] == 1 or sizes == [1])
+    ):
+        return _contiguous_plan(units, lanes, sizes[0], tuple(each[0] for each in strides))
+    if len(sizes) > MAX_AXES:
+        raise ShapeError(
+            f"A layout with {len(sizes)} axes that cannot be joined ({tuple(sizes)}); at most {MAX_AXES} "
+            "can be walked. Use x.copy() on the operands first."
+        )
+    turned = _turned_axis(sizes, strides)
+    if turned is not None:
+        for each in (sizes, *strides):
+            each.insert(len(sizes) - 2, each.pop(turned))
+        return _tiled_plan(units, lanes, sizes, strides)
+    return _strided_plan(units, lanes, sizes, strides)
 
 
-def _contiguous_plan(units: int, count: int, steps: Shape) -> Plan:
-    global_size, local_size = item_sizes(units, count)
-    return Plan(True, "ulong", global_size, local_size, (count, CPU_ELEMENTS_EACH), steps)
+def _in_order_of(
+    strides: Shape, shape: Shape, operands: tuple[Shape, ...]
+) -> tuple[Shape, tuple[Shape, ...]]:
+    """The same elements with their axes in descending order of `strides`: which comes first does not
+    matter."""
+    order = sorted(range(len(shape)), key=lambda axis: -abs(strides[axis]))
+    return tuple(shape[a] for a in order), tuple(tuple(each[a] for a in order) for each in operands)
+
+
+def _turned_axis(sizes: list[int], strides: list[list[int]]) -> int | None:
+    """The axis along which some input is dense, if that is not the last one, along which the output is."""
+    if strides[0][-1] != 1 or sizes[-1] < SMALLEST_TILE:
+        return None
+    for each in strides[1:]:
+        if each[-1] not in (0, 1) and 1 in each and sizes[each.index(1)] >= SMALLEST_TILE:
+            return each.index(1)
+    return None
+
+
+def _contiguous_plan(units: int, lanes: int, count: int, steps: Shape) -> Plan:
+    numbers = (count, CPU_ELEMENTS_EACH) if units == 0 else (count,)
+    sizes = item_sizes(units, count if units == 0 else -(-count // lanes))
+    return Plan("contiguous", (("LANES", lanes), *WALKS[False]), *sizes, (*numbers, *steps[1:]))
 
 
 def item_sizes(units: int, count: int) -> tuple[Shape, Shape]:
@@ -100,26 +139,60 @@ def item_sizes(units: int, count: int) -> tuple[Shape, Shape]:
     return (groups * GPU_GROUP,), (GPU_GROUP,)
 
 
-def _strided_plan(units: int, sizes: list[int], strides: list[list[int]]) -> Plan:
-    if len(sizes) > MAX_AXES:
-        raise ShapeError(
-            f"A layout with {len(sizes)} axes that cannot be joined ({tuple(sizes)}); at most {MAX_AXES} "
-            "can be walked. Use x.copy() on the operands first."
-        )
+def _strided_plan(units: int, lanes: int, sizes: list[int], strides: list[list[int]]) -> Plan:
     rows, columns = prod(sizes[:-1]), sizes[-1]
-    each_column = min(columns, CPU_ELEMENTS_EACH)
-    each_row = max(1, CPU_ELEMENTS_EACH // each_column)
+    axes = [pack_axes(each, is_wide(sizes, *strides)) for each in (sizes, *strides)]
+    defines = _defines(lanes, sizes, strides)
     if units == 0:
-        global_size: Shape = (-(-columns // each_column), -(-rows // each_row))
-        local_size: Shape = (1, 1)
-    else:
-        global_size, local_size = item_sizes(units, rows * columns)
-    # 64-bit division is several times slower on GPUs, so it is used only where the count needs it.
-    index = "uint" if rows * columns < 2**31 else "ulong"
-    head = (pack_axes(sizes), len(sizes), rows, each_row, each_column)
-    return Plan(False, index, global_size, local_size, head, tuple(pack_axes(each) for each in strides))
+        each_column = min(columns, CPU_ELEMENTS_EACH)
+        each_row = max(1, CPU_ELEMENTS_EACH // each_column)
+        blocks = (-(-columns // each_column), -(-rows // each_row))
+        numbers = (axes[0], len(sizes), rows, each_row, each_column, *axes[1:])
+        return Plan("strided", defines, blocks, (1, 1), numbers)
+    width = min(GPU_GROUP, power_of_two(-(-columns // lanes)))
+    height = GPU_GROUP // width
+    across = min(-(-columns // (lanes * width)), units * GPU_GROUPS_PER_UNIT)
+    down = min(-(-rows // height), max(1, units * GPU_GROUPS_PER_UNIT // across))
+    sizes_ = (across * width, down * height), (width, height)
+    return Plan("strided", (*defines, ("NDIM", len(sizes))), *sizes_, (axes[0], rows, *axes[1:]))
 
 
-def pack_axes(values: list[int] | Shape) -> bytes:
-    """Up to eight integers as the bytes of an OpenCL int8 argument."""
-    return pack("8i", *values, *(0,) * (MAX_AXES - len(values)))
+def _tiled_plan(units: int, lanes: int, sizes: list[int], strides: list[list[int]]) -> Plan:
+    *outer, rows, columns = sizes
+    axes = [pack_axes(each, is_wide(sizes, *strides)) for each in (sizes, *strides)]
+    defines = _defines(lanes, sizes, strides)
+    down = -(-rows // TILE)
+    if units == 0:
+        each_column = CPU_ELEMENTS_EACH // TILE
+        blocks = (-(-columns // each_column), down, prod(outer))
+        numbers = (axes[0], len(sizes), TILE, each_column, *axes[1:])
+        return Plan("tiled", defines, blocks, (1, 1, 1), numbers)
+    groups = -(-columns // TILE) * down * prod(outer)
+    return Plan("tiled", (*defines, ("NDIM", len(sizes))), (groups * TILE, 8), (TILE, 8), tuple(axes))
+
+
+# 64-bit division is several times slower on GPUs, and vectors of longs take twice the registers: both are
+# used only where the numbers need them.
+WALKS: dict[bool, tuple[tuple[str, str | int], ...]] = {
+    False: (("AXES", "int8"), ("AXIS", "int"), ("INDEX", "uint")),
+    True: (("AXES", "long8"), ("AXIS", "long"), ("INDEX", "ulong")),
+}
+
+
+def _defines(lanes: int, sizes: list[int], strides: list[list[int]]) -> tuple[tuple[str, str | int], ...]:
+    return (("LANES", lanes), *WALKS[is_wide(sizes, *strides)])
+
+
+def is_wide(sizes: Sequence[int], *strides: Sequence[int]) -> bool:
+    """Whether a count, a size or a stride needs more than 32 bits."""
+    return prod(sizes) >= 2**31 or any(abs(step) >= 2**31 for each in strides for step in each)
+
+
+def power_of_two(least: int) -> int:
+    """The smallest power of two that is not below `least`."""
+    return 1 << max(least - 1, 0).bit_length()
+
+
+def pack_axes(values: Sequence[int], wide: bool = False) -> bytes:
+    """Up to eight integers as the bytes of an OpenCL int8 argument, or of a long8."""
+    return pack("8q" if wide else "8i", *values, *(0,) * (MAX_AXES - len(values)))

@@ -1,15 +1,16 @@
-"""Launching kernels/elementwise.cl: one output, one to three inputs of any layout, an expression between
-them."""
+"""Launching kernels/elementwise_*.cl: one output, inputs of any layout, an expression between them."""
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 from tensor.array import Array, Shape
 from tensor.device import Device
 from tensor.dtypes import OPENCL_NAMES, DType
 from tensor.kernel import built
 from tensor.layout import broadcast_strides, elementwise_plan
+from tensor.preset import Preset
+
+LETTERS = "abcdefgh"  # as many inputs as an expression may have; the kernels use the names after these
 
 Layout = tuple[
     Shape, Shape, DType
@@ -21,55 +22,48 @@ def layout_of(x: Array) -> Layout:
     return x.shape, x.strides, x.dtype
 
 
-class Pointwise:
-    """A launch with everything prepared but the memory: call it with an output and inputs of these
-    layouts."""
-
-    def __init__(
-        self, expression: str, compute: DType, device: Device, output: Layout, inputs: Sequence[Layout]
-    ) -> None:
-        shape, output_strides, output_dtype = output
-        self._is_empty = 0 in shape
-        if self._is_empty:
-            return
-        strides = [broadcast_strides(each[0], each[1], shape) for each in inputs]
-        units = 0 if device.kind == "cpu" else device.compute_units
-        plan = elementwise_plan(units, shape, output_strides, *strides)
-        defines: dict[str, str | int] = {
-            "INPUTS": len(inputs),
-            "EXPRESSION": expression,
-            "COMPUTE": OPENCL_NAMES[compute],
-            "INTEGER": int(compute.kind in "biu"),
-            "INDEX": plan.index,
-            "T_OUT": OPENCL_NAMES[output_dtype],
-        }
-        for letter, each in zip("ABC", inputs, strict=False):
-            defines[f"T_{letter}"] = OPENCL_NAMES[each[2]]
-        name = "contiguous" if plan.contiguous else "strided"
-        self._kernel = built(device, "elementwise.cl", name, defines)
-        self._global_size, self._local_size = plan.global_size, plan.local_size
-        self._head = plan.head
-        self._output_layout = () if plan.contiguous else (plan.layouts[0],)
-        self._layouts = plan.layouts[1:]
-
-    def __call__(self, output: Array, inputs: Sequence[Array]) -> None:
-        if self._is_empty:
-            return
-        arguments: list[Any] = [*self._head, output.buffer, output.offset, *self._output_layout]
-        for each, layout in zip(inputs, self._layouts, strict=True):
-            arguments += (each.buffer, each.offset, layout)
-        self._kernel(self._global_size, *arguments, local_size=self._local_size)
+def _defines(expression: str, compute: DType, output: DType, inputs: Sequence[DType]) -> dict[str, str | int]:
+    """What kernels/elementwise.h asks for. The condition of `where`, a first input of three, keeps its own
+    type."""
+    letters = LETTERS[: len(inputs)]
+    defines: dict[str, str | int] = {
+        "OPERANDS(F)": " ".join(f"F({each.upper()}, {each})" for each in letters),
+        "EXPRESSION": expression,
+        "COMPUTE": OPENCL_NAMES[compute],
+        "INTEGER": int(compute.kind in "biu"),
+        "T_OUT": OPENCL_NAMES[output],
+    }
+    for letter, dtype in zip(letters.upper(), inputs, strict=True):
+        defines[f"T_{letter}"] = OPENCL_NAMES[dtype]
+        defines[f"COMPUTE_{letter}"] = OPENCL_NAMES[dtype if len(inputs) == 3 and letter == "A" else compute]
+    return defines
 
 
 @lru_cache(maxsize=8192)
-def prepare(expression: str, compute: DType, device: Device, output: Layout, *inputs: Layout) -> Pointwise:
+def prepare(
+    expression: str, compute: DType, device: Device, output: Layout, *inputs: Layout
+) -> Preset | None:
     """The launch of output[…] = expression of inputs, evaluated in `compute`; made once for the same layouts.
 
-    Inputs are broadcast to the output's shape. The kernel itself depends on dtypes only, never on the shape.
+    Call it with the output and the inputs, which are broadcast to its shape. The kernel itself depends on
+    dtypes only, never on the shape. None if there is nothing to compute.
     """
-    return Pointwise(expression, compute, device, output, inputs)
+    shape, output_strides, output_dtype = output
+    if 0 in shape:
+        return None
+    types = [each for _, _, each in inputs]
+    strides = [broadcast_strides(each[0], each[1], shape) for each in inputs]
+    is_cpu = device.kind == "cpu"
+    lanes = 4 if max(each.itemsize for each in (compute, output_dtype, *types)) <= 4 else 2
+    plan = elementwise_plan(0 if is_cpu else device.compute_units, lanes, shape, output_strides, *strides)
+    defines = _defines(expression, compute, output_dtype, types) | dict(plan.defines)
+    file = "elementwise_cpu.cl" if is_cpu else "elementwise_gpu.cl"
+    kernel = built(device, file, plan.kernel, defines)
+    return Preset(kernel, plan.global_size, plan.local_size, plan.numbers)
 
 
 def launch(expression: str, compute: DType, output: Array, inputs: Sequence[Array]) -> None:
     """Prepare and launch at once."""
-    prepare(expression, compute, output.device, layout_of(output), *map(layout_of, inputs))(output, inputs)
+    ready = prepare(expression, compute, output.device, layout_of(output), *map(layout_of, inputs))
+    if ready is not None:
+        ready(output, *inputs)

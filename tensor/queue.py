@@ -106,12 +106,16 @@ class Queue:
         """Enqueue one kernel; sizes in work-items, arguments as pyopencl takes them."""
         recording = self._active.recording
         ready = kernel.prepared(arguments) if recording is None else kernel.bound(arguments)
-        try:
-            self._enqueue(self.raw, ready, global_size, local_size)
-        except self.refused as error:
-            self._enqueue_again(ready, global_size, local_size, error)
+        self.enqueue(ready, global_size, local_size)
         if recording is not None:
             recording.add(lambda: self._enqueue(self.raw, ready, global_size, local_size), arguments)
+
+    def enqueue(self, ready: Any, global_size: Size, local_size: Size | None) -> None:
+        """Enqueue a pyopencl kernel whose arguments are set; unrecorded."""
+        try:
+            self._enqueue(self._raw or self.raw, ready, global_size, local_size)
+        except self.refused as error:
+            self._enqueue_again(ready, global_size, local_size, error)
 
     def _enqueue_again(self, ready: Any, global_size: Size, local_size: Size | None, error: Any) -> None:
         """Once more if memory was short, with all that is held given back; else explain the refusal."""

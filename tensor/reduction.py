@@ -12,7 +12,7 @@ from tensor.array import Array, Shape
 from tensor.constants import constant
 from tensor.conversion import astype
 from tensor.dtypes import DType
-from tensor.elementwise import bitwise_invert, not_equal, sqrt, square
+from tensor.elementwise import not_equal, sqrt, square
 from tensor.errors import DTypeError, ShapeError
 from tensor.primitive import primitive
 from tensor.reduce_launch import reduce
@@ -43,10 +43,10 @@ def _mean(x: Any, axis: Shape, keepdims: bool) -> Any:
     return numpy.asarray(total / total.dtype.type(count))
 
 
-def _argmax(x: Any, axis: Shape, keepdims: bool) -> Any:
+def _index_of(function: Any, x: Any, axis: Shape, keepdims: bool) -> Any:
     kept = [a for a in range(x.ndim) if a not in axis]
     flat = x.transpose(*kept, *axis).reshape(*(x.shape[a] for a in kept), -1)
-    indices = numpy.asarray(numpy.argmax(flat, axis=-1), numpy.int64)
+    indices = numpy.asarray(function(flat, axis=-1), numpy.int64)
     return indices.reshape(reduced_shape(x.shape, axis, keepdims))
 
 
@@ -92,9 +92,9 @@ def _run_mean(x: Array, axis: Shape, keepdims: bool) -> Array:
     return output
 
 
-def _run_argmax(x: Array, axis: Shape, keepdims: bool) -> Array:
+def _run_index_of(which: str, x: Array, axis: Shape, keepdims: bool) -> Array:
     output = Array.new(reduced_shape(x.shape, axis, keepdims), dtypes.int64, x.device)
-    reduce_launch.argmax(x, axis, output)
+    reduce_launch.choose(x, axis, output, which)
     return output
 
 
@@ -105,7 +105,8 @@ _MAX = primitive("max", numpy=partial(_chosen, numpy.max), opencl=partial(_run, 
 _MIN = primitive("min", numpy=partial(_chosen, numpy.min), opencl=partial(_run, "min"))
 _ANY = primitive("any", numpy=partial(_chosen, numpy.any), opencl=partial(_run, "any"))
 _ALL = primitive("all", numpy=partial(_chosen, numpy.all), opencl=partial(_run, "all"))
-_ARGMAX = primitive("argmax", numpy=_argmax, opencl=_run_argmax)
+_ARGMAX = primitive("argmax", numpy=partial(_index_of, numpy.argmax), opencl=partial(_run_index_of, "max"))
+_ARGMIN = primitive("argmin", numpy=partial(_index_of, numpy.argmin), opencl=partial(_run_index_of, "min"))
 
 
 # --- the functions ------------------------------------------------------------------------------------------
@@ -213,6 +214,4 @@ def argmax(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Arra
 
 def argmin(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Array:
     """Index (int64) of the first smallest element along an axis, or in the whole array; NaN is smallest."""
-    axes = _chosen_axes("argmin", x, axis)
-    mirrored = -x if x.dtype.kind == "f" else bitwise_invert(x)  # which turns the order round
-    return _ARGMAX(mirrored, axis=axes, keepdims=keepdims)
+    return _ARGMIN(x, axis=_chosen_axes("argmin", x, axis), keepdims=keepdims)

@@ -18,7 +18,8 @@ from tensor.device import Device
 from tensor.dtypes import DType
 from tensor.errors import DTypeError
 from tensor.layout import broadcast_shape
-from tensor.pointwise import Layout, Pointwise, prepare
+from tensor.pointwise import Layout, prepare
+from tensor.preset import Preset
 from tensor.primitive import Primitive, primitive
 
 Result = Literal["same", "float", "bool", "component"]
@@ -84,12 +85,13 @@ def _run_opencl(operation: Operation, *inputs: Array) -> Array:
     device = inputs[0].storage.device
     run, shape, dtype = _prepared(operation, device, *[(x.shape, x.strides, x.dtype) for x in inputs])
     output = Array.new(shape, dtype, device)
-    run(output, inputs)
+    if run is not None:
+        run(output, *inputs)
     return output
 
 
 @lru_cache(maxsize=8192)
-def _prepared(operation: Operation, device: Device, *inputs: Layout) -> tuple[Pointwise, Shape, DType]:
+def _prepared(operation: Operation, device: Device, *inputs: Layout) -> tuple[Preset | None, Shape, DType]:
     """The launch for inputs of these layouts, and shape and dtype of its output."""
     compute, result = _dtypes(operation, *(dtype for _, _, dtype in inputs))
     shape = broadcast_shape(operation.name, *(each for each, _, _ in inputs))

@@ -1,0 +1,39 @@
+// What elementwise_cpu.cl and elementwise_gpu.cl share: how the operands, `out` and one input per letter, are spelled.
+//
+// Defines: OPERANDS(F) the list F(A, a) F(B, b) … of inputs · T_OUT, T_A, T_B, … element types · COMPUTE_A, … the types in
+// which EXPRESSION sees a, b, … · EXPRESSION · COMPUTE what it is computed in · INTEGER whether that is an integer type ·
+// AXES int8, or long8 where a size or stride needs 64 bits · AXIS int or long to match
+//
+// The arguments begin with memory: out, out_offset, A, a_offset, …; what follows depends on shapes and strides alone.
+#include "common.h"
+#if CPU
+#include "vector_math.h"
+#endif
+#include "arithmetic.h"
+
+#define MEMORY_ARGUMENT(X, x) , __global const T_##X *restrict X, const long x##_offset
+#define MEMORY __global T_OUT *restrict OUT, const long out_offset OPERANDS(MEMORY_ARGUMENT)
+#define STEP_ARGUMENT(X, x) , const int x##_step
+#define STRIDES_ARGUMENT(X, x) , const AXES x##_strides
+#define ALL_OPERANDS(F) F(OUT, out) OPERANDS(F)
+
+// Sizes or strides as an array.
+#define UNPACK(name, values)                                                                             \
+  const AXIS name[8] = {(values).s0, (values).s1, (values).s2, (values).s3,                              \
+                        (values).s4, (values).s5, (values).s6, (values).s7};
+#define UNPACK_STRIDES(X, x) UNPACK(x##_stride, x##_strides)
+
+// The place of `row` among all axes but the last `inner` ones.
+#define BEGIN_POSITION(X, x) long x##_at = x##_offset;
+#define MOVE_POSITION(X, x) x##_at += (long)index * x##_stride[axis];
+#define POSITIONS(row, ndim, inner)                                                                      \
+  ALL_OPERANDS(BEGIN_POSITION)                                                                           \
+  {                                                                                                      \
+    INDEX rest = (INDEX)(row);                                                                           \
+    UNROLL_AXES                                                                                          \
+    for (int axis = (ndim) - 1 - (inner); axis >= 0; --axis) {                                           \
+      const INDEX index = axis ? rest % (INDEX)extent[axis] : rest;                                      \
+      rest = axis ? rest / (INDEX)extent[axis] : 0;                                                      \
+      ALL_OPERANDS(MOVE_POSITION)                                                                        \
+    }                                                                                                    \
+  }

@@ -1,0 +1,145 @@
+// out[i] = EXPRESSION(a, b, …) on a CPU, over inputs of any layout. See elementwise.h for the defines.
+//
+// Each kernel brings the work to one loop over at most BLOCK neighbouring elements, which the compiler vectorises: an
+// operand that is dense there is read where it lies; another one is first copied to a block of its own. A CPU has one
+// address space, so a pointer to either is a global pointer.
+//
+// contiguous  every operand is dense in the same order, or a single element (step 1 or 0): an item per `each` elements.
+// strided     any layout, the last axis is the inner loop: an item per `each_column` columns and `each_row` rows.
+// tiled       some input is dense along the last axis but one instead (a transposition): an item per TILE rows and
+//             `each_column` columns of these two axes.
+#pragma clang diagnostic ignored "-Wpass-failed"  // some expressions cannot be vectorised
+#define UNROLL_AXES
+#define BLOCK 256
+#define TILE 32
+#include "elementwise.h"
+
+#define SOURCE(X, x) __global const T_##X *x##_from;
+#define IN_PLACE(x, pointer) (__global const T_##x *)(ulong)(pointer)
+#define LOAD(X, x) const COMPUTE_##X x = (COMPUTE_##X)x##_from[j];
+#define EVALUATE(TO, COUNT)                                                                              \
+  _Pragma("clang loop vectorize(assume_safety)") for (int j = 0; j < (COUNT); ++j) {                      \
+    OPERANDS(LOAD)                                                                                       \
+    (TO)[j] = (T_OUT)(EXPRESSION);                                                                       \
+  }
+
+#define SINGLE_BLOCK(X, x)                                                                               \
+  T_##X x##_block[BLOCK];                                                                                \
+  if (!x##_step)                                                                                         \
+    for (int j = 0; j < BLOCK; ++j) x##_block[j] = X[x##_offset];
+#define POINT_STEP(X, x)                                                                                 \
+  __global const T_##X *x##_from = x##_step ? X + x##_offset + at : IN_PLACE(X, x##_block);
+
+ONE_ITEM_A_GROUP
+__kernel void contiguous(MEMORY, const long n, const long each OPERANDS(STEP_ARGUMENT)) {
+  const long begin = get_global_id(0) * each, end = min(begin + each, n);
+  OPERANDS(SINGLE_BLOCK)
+  for (long at = begin; at < end; at += BLOCK) {
+    const int count = (int)min((long)BLOCK, end - at);
+    __global T_OUT *to = OUT + out_offset + at;
+    OPERANDS(POINT_STEP)
+    EVALUATE(to, count)
+  }
+}
+
+#define NEW_BLOCK(X, x)                                                                                  \
+  T_##X x##_block[BLOCK];                                                                                \
+  const long x##_fast = x##_stride[ndim - 1];
+#define POINT_STRIDED(X, x)                                                                              \
+  __global const T_##X *x##_from = X + x##_at + at * x##_fast;                                           \
+  if (x##_fast != 1) {                                                                                   \
+    if (x##_fast)                                                                                        \
+      for (int j = 0; j < count; ++j) x##_block[j] = x##_from[j * x##_fast];                             \
+    else if (at == first) {                                                                              \
+      const T_##X single = *x##_from;                                                                    \
+      for (int j = 0; j < count; ++j) x##_block[j] = single;                                             \
+    }                                                                                                    \
+    x##_from = IN_PLACE(X, x##_block);                                                                   \
+  }
+
+ONE_ITEM_A_GROUP
+__kernel void strided(MEMORY, const AXES shape, const int ndim, const long rows, const long each_row,
+                      const long each_column, const AXES out_strides OPERANDS(STRIDES_ARGUMENT)) {
+  UNPACK(extent, shape)
+  ALL_OPERANDS(UNPACK_STRIDES)
+  ALL_OPERANDS(NEW_BLOCK)
+  const long first = get_global_id(0) * each_column;
+  const long last = min(first + each_column, (long)extent[ndim - 1]);
+  const long end_row = min((long)(get_global_id(1) + 1) * each_row, rows);
+  for (long row = get_global_id(1) * each_row; row < end_row; ++row) {
+    POSITIONS(row, ndim, 1)
+    for (long at = first; at < last; at += BLOCK) {
+      const int count = (int)min((long)BLOCK, last - at);
+      __global T_OUT *to = OUT + out_at + at * out_fast;
+      OPERANDS(POINT_STRIDED)
+      if (out_fast == 1)
+        EVALUATE(to, count)
+      else {
+        EVALUATE(out_block, count)
+        for (int j = 0; j < count; ++j) to[j * out_fast] = out_block[j];
+      }
+    }
+  }
+}
+
+// Eight rows of eight elements, read along the rows of a source and written turned to a tile.
+#define SHUFFLE8 __builtin_shufflevector
+#define READ8(X, x, n) const x##_8 r##n = *(__global const x##_8 *)(from + n * x##_fast);
+#define PAIR(a, b)                                                                                       \
+  const T8 p##a = SHUFFLE8(r##a, r##b, 0, 8, 2, 10, 4, 12, 6, 14), p##b = SHUFFLE8(r##a, r##b, 1, 9, 3, 11, 5, 13, 7, 15);
+#define FOUR(a, b)                                                                                       \
+  const T8 q##a = SHUFFLE8(p##a, p##b, 0, 1, 8, 9, 4, 5, 12, 13), q##b = SHUFFLE8(p##a, p##b, 2, 3, 10, 11, 6, 7, 14, 15);
+#define WRITE8(x, a, b)                                                                                  \
+  *(x##_8 *)(to + a * TILE) = SHUFFLE8(q##a, q##b, 0, 1, 2, 3, 8, 9, 10, 11);                            \
+  *(x##_8 *)(to + b * TILE) = SHUFFLE8(q##a, q##b, 4, 5, 6, 7, 12, 13, 14, 15);
+#define TURN8(X, x)                                                                                      \
+  {                                                                                                      \
+    typedef x##_8 T8;                                                                                    \
+    __global const T_##X *from = x##_corner + j * x##_fast + i;                                          \
+    T_##X *to = x##_tile + i * TILE + j;                                                                 \
+    READ8(X, x, 0) READ8(X, x, 1) READ8(X, x, 2) READ8(X, x, 3) READ8(X, x, 4) READ8(X, x, 5) READ8(X, x, 6) READ8(X, x, 7) \
+    PAIR(0, 1) PAIR(2, 3) PAIR(4, 5) PAIR(6, 7) FOUR(0, 2) FOUR(1, 3) FOUR(4, 6) FOUR(5, 7)              \
+    WRITE8(x, 0, 4) WRITE8(x, 1, 5) WRITE8(x, 2, 6) WRITE8(x, 3, 7)                                      \
+  }
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+
+#define NEW_TILE(X, x)                                                                                   \
+  typedef JOIN(T_##X, 8) x##_8 __attribute__((aligned(sizeof(T_##X))));                                  \
+  T_##X x##_tile[TILE * TILE];                                                                           \
+  const long x##_fast = x##_stride[ndim - 1], x##_slow = x##_stride[ndim - 2];
+#define FILL_TILE(X, x)                                                                                  \
+  __global const T_##X *x##_corner = X + x##_at + row * x##_slow + at * x##_fast;                        \
+  if (x##_fast != 1) {                                                                                   \
+    if (x##_slow == 1 && height == TILE && width == TILE)                                                \
+      for (int j = 0; j < TILE; j += 8)                                                                  \
+        for (int i = 0; i < TILE; i += 8) TURN8(X, x)                                                    \
+    else                                                                                                 \
+      for (int j = 0; j < width; ++j)                                                                    \
+        for (int i = 0; i < height; ++i) x##_tile[i * TILE + j] = x##_corner[j * x##_fast + i * x##_slow]; \
+  }
+#define POINT_TILE(X, x)                                                                                 \
+  __global const T_##X *x##_from = x##_fast == 1 ? x##_corner + i * x##_slow : IN_PLACE(X, x##_tile + i * TILE);
+
+// Rows and columns are the last two axes; the output is dense along the last one.
+ONE_ITEM_A_GROUP
+__kernel void tiled(MEMORY, const AXES shape, const int ndim, const long each_row, const long each_column,
+                    const AXES out_strides OPERANDS(STRIDES_ARGUMENT)) {
+  UNPACK(extent, shape)
+  ALL_OPERANDS(UNPACK_STRIDES)
+  OPERANDS(NEW_TILE)
+  const long first_row = get_global_id(1) * each_row, first = get_global_id(0) * each_column;
+  const long last_row = min(first_row + each_row, (long)extent[ndim - 2]);
+  const long last = min(first + each_column, (long)extent[ndim - 1]);
+  POSITIONS(get_global_id(2), ndim, 2)
+  for (long at = first; at < last; at += TILE)
+    for (long row = first_row; row < last_row; row += TILE) {
+      const int height = (int)min((long)TILE, last_row - row), width = (int)min((long)TILE, last - at);
+      OPERANDS(FILL_TILE)
+      for (int i = 0; i < height; ++i) {
+        __global T_OUT *to = OUT + out_at + (row + i) * out_stride[ndim - 2] + at;
+        OPERANDS(POINT_TILE)
+        EVALUATE(to, width)
+      }
+    }
+}
