@@ -112,7 +112,7 @@ from tensor.elementwise import (
 )
 from tensor.files import load, save, savez
 from tensor.grids import eye, linspace, meshgrid, tril, triu
-from tensor.indexing import take
+from tensor.indexing import take, take_along_axis
 from tensor.kernel import Kernel, kernel
 from tensor.manipulation import (
     broadcast_arrays,
@@ -336,6 +336,7 @@ __all__ = [
     "subtract",
     "sum",
     "take",
+    "take_along_axis",
     "tan",
     "tanh",
     "through_host",

@@ -258,10 +258,10 @@ class Array:
         return _conversion.astype(self, dtype, copy=copy)
 
     def __getitem__(self, key: Any) -> "Array":
-        return _views.index(self, key)
+        return _indexing.index(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        _views.set_item(self, key, value)
+        _indexing.set_item(self, key, value)
 
     def __iter__(self) -> Iterator["Array"]:
         return (self[i] for i in range(len(self)))
@@ -394,7 +394,7 @@ class Array:
                 f"An in-place operation gave {values.dtype.name} for an array of {self.dtype.name}; "
                 "write x = x + y instead, or use astype first."
             )
-        _views.set_item(self, ..., values)
+        _indexing.set_item(self, ..., values)
         return self
 
     def __neg__(self) -> "Array":
@@ -443,6 +443,7 @@ from tensor import conversion as _conversion  # noqa: E402
 from tensor import discovery as _discovery  # noqa: E402
 from tensor import dlpack as _dlpack  # noqa: E402
 from tensor import elementwise as _elementwise  # noqa: E402
+from tensor import indexing as _indexing  # noqa: E402
 from tensor import namespace as _namespace  # noqa: E402
 from tensor import views as _views  # noqa: E402
 from tensor.matmul import matmul as _matmul  # noqa: E402

@@ -3,8 +3,10 @@
 MeshError
 ├── DeviceError            no such device, arrays on different devices, an array that was released
 │   └── OutOfMemoryError   a device cannot hold what was asked for
-├── ShapeError             shapes that do not fit together, an index out of range
+├── ShapeError             shapes that do not fit together
+│   └── BadIndexError      an index out of range, a key that does not fit the shape; an IndexError too
 ├── DTypeError             a dtype that an operation or a device does not take
+│   └── BadIndexTypeError  a key made of something that is no index; an IndexError too
 ├── ExchangeError          memory that cannot be handed over to, or taken from, another library without a copy
 ├── FileFormatError        a file of arrays that is damaged, cut short, or says what is not so
 ├── FileWriteError         a file that could not be written; the old one is as it was
@@ -34,11 +36,19 @@ class OutOfMemoryError(DeviceError):
 
 
 class ShapeError(MeshError, ValueError):
-    """Shapes do not fit together, or an index is out of range."""
+    """Shapes do not fit together."""
+
+
+class BadIndexError(ShapeError, IndexError):
+    """An index is out of range, or a key does not fit the shape of the array."""
 
 
 class DTypeError(MeshError, TypeError):
     """An operation or a device does not take this dtype."""
+
+
+class BadIndexTypeError(DTypeError, IndexError):
+    """Arrays are not indexed with objects of this type."""
 
 
 class ExchangeError(MeshError, BufferError, ValueError):

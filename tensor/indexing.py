@@ -1,63 +1,200 @@
-"""Picking elements by an array of indices."""
+"""x[key] and x[key] = value for every key that NumPy knows, and picking along one axis."""
 
-from math import prod
 from typing import Any
 
 import numpy
 
-from tensor.array import Array
-from tensor.dtypes import OPENCL_NAMES
-from tensor.errors import DTypeError, ShapeError
-from tensor.kernel import built
-from tensor.layout import CPU_ELEMENTS_EACH, item_sizes
+from tensor import dtypes
+from tensor.array import Array, Shape
+from tensor.constants import constant
+from tensor.conversion import astype
+from tensor.errors import BadIndexTypeError, ShapeError
+from tensor.gather import GATHER, other_axes, picked_shape
+from tensor.index_key import Index, Plan, is_plain, parts_of, plan_of, view_key
+from tensor.places import common_shape, on_device
+from tensor.pointwise import launch
 from tensor.primitive import primitive
-from tensor.views import contiguous
+from tensor.scatter import SCATTER
+from tensor.views import assign, broadcast_to, copy, require_broadcast, reshape, slice_view
+
+# --- reading ------------------------------------------------------------------------------------------------
 
 
-def _missing(dtype: Any) -> Any:
-    """What stands where an index does not exist: NaN, or 0 where there is no NaN."""
-    return float("nan") if dtype.kind == "f" else 0
+def index(x: Array, key: Any) -> Array:
+    """x[key]: a view for integers, slices, `...` and None; a copy for index arrays and masks.
 
-
-def _take(x: Any, indices: Any, axis: int) -> Any:
-    valid = (indices >= 0) & (indices < x.shape[axis])
-    if x.shape[axis] == 0:
-        shape = (*x.shape[:axis], len(indices), *x.shape[axis + 1 :])
-        return numpy.full(shape, _missing(x.dtype), x.dtype)
-    taken = numpy.take(x, numpy.where(valid, indices, 0), axis)
-    taken[(slice(None),) * axis + (~valid,)] = _missing(x.dtype)
-    return taken
-
-
-def _take_opencl(x: Array, indices: Array, axis: int) -> Array:
-    x, indices = contiguous(x), contiguous(indices)
-    outer, length, inner = prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :])
-    count = len(indices)
-    output = Array.new((*x.shape[:axis], count, *x.shape[axis + 1 :]), x.dtype, x.device)
-    if output.size:
-        defines = {"T": OPENCL_NAMES[x.dtype], "T_INDEX": OPENCL_NAMES[indices.dtype]}
-        kernel = built(x.device, "take.cl", "take", defines)
-        each = max(1, CPU_ELEMENTS_EACH // inner)
-        cpu_sizes = ((-(-outer * count // each),), (1,))
-        sizes = cpu_sizes if x.device.kind == "cpu" else item_sizes(x.device.compute_units, output.size)
-        sources = (x.buffer, x.offset, indices.buffer, indices.offset, _missing(x.dtype))
-        kernel(sizes[0], outer, length, inner, count, each, *sources, output.buffer, local_size=sizes[1])
-    return output
-
-
-_TAKE = primitive("take", numpy=_take, opencl=_take_opencl)
-
-
-def take(x: Array, indices: Array, axis: int = 0) -> Array:
-    """The elements of x at an integer array [M] of places along one axis: […, M, …].
-
-    The values of indices are not looked at on the host: one that is out of range gives NaN, or 0 for
-    integers.
+    Raises BadIndexError (an IndexError) out of range: that waits for index arrays on a device. Inside
+    record() nothing is waited for, and such an element is NaN, or 0 where there is no NaN.
     """
-    if indices.ndim != 1 or not -x.ndim <= axis < x.ndim:
-        raise ShapeError(
-            f"take: expected indices [M] and an axis of {x.shape}; got {indices.shape}, axis {axis}."
-        )
-    if indices.dtype.kind not in "iu":
-        raise DTypeError(f"take: indices must be integers, got {indices.dtype.name}.")
-    return _TAKE(x, indices, axis=axis % x.ndim)
+    parts = parts_of(key)
+    if is_plain(parts):
+        return slice_view(x, view_key(x.shape, parts))
+    plan = plan_of(x.shape, parts)
+    view = slice_view(x, plan.view)
+    return _picked(view, plan) if plan.picks else view
+
+
+def _picked(view: Array, plan: Plan) -> Array:
+    indices = plan.indices()
+    common_shape(tuple(each.shape for each in indices))
+    inputs = on_device(indices, view.device)
+    return GATHER(view, *inputs, axes=plan.axes, at=plan.at, check=plan.must_check(view.device))
+
+
+def take(x: Array, indices: Any, /, axis: int | None = None) -> Array:
+    """The elements of x at integer indices along one axis, whose place the axes of indices take.
+
+    Without an axis, of x in one dimension. Negative indices count from the end; errors as in x[indices].
+    """
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    return index(x, (slice(None),) * _axis("take", x, axis) + (_integers("take", indices),))
+
+
+def take_unchecked(x: Array, indices: Array, axis: int = 0) -> Array:
+    """As `take` for indices that are known to be in range: it waits for nothing."""
+    return GATHER(x, indices, axes=(axis,), at=axis, check=False)
+
+
+def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+    """The elements out[i, j, …] = x[indices[i, j, …], j, …] (for axis 0), the other axes broadcast.
+
+    Negative indices count from the end; errors as in x[indices].
+    """
+    return index(x, _key_along_axis(x, indices, _axis("take_along_axis", x, axis)))
+
+
+def _key_along_axis(x: Array, indices: Array, axis: int) -> tuple[Index, ...]:
+    if indices.ndim != x.ndim:
+        raise ShapeError(f"take_along_axis: expected indices with {x.ndim} axes as x; got {indices.shape}.")
+    shape = (1,) * x.ndim
+    along = (numpy.arange(n).reshape(*shape[:a], n, *shape[a + 1 :]) for a, n in enumerate(x.shape))
+    given = _integers("take_along_axis", indices)
+    return tuple(given if a == axis else each for a, each in enumerate(along))
+
+
+def _axis(where: str, x: Array, axis: int) -> int:
+    if not -x.ndim <= axis < x.ndim:
+        raise ShapeError(f"{where}: axis {axis} does not exist in shape {x.shape}.")
+    return axis % x.ndim
+
+
+def _integers(where: str, indices: Any) -> Index:
+    found = indices if isinstance(indices, Array) else numpy.asarray(indices)
+    if isinstance(indices, list | tuple) and not indices:
+        found = numpy.zeros(0, numpy.int64)
+    if found.dtype.kind not in "iu":
+        raise BadIndexTypeError(f"{where}: indices must be integers, got {found.dtype.name}.")
+    return found
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+
+
+def set_item(x: Array, key: Any, value: Any) -> None:
+    """x[key] = value in place: an Array of the same device, a NumPy array, a list or a number, broadcast.
+
+    Of several values for one place the last one is kept. Errors as in reading; inside record() an index out
+    of range writes nothing.
+    """
+    parts = parts_of(key)
+    if is_plain(parts):
+        _set_view(slice_view(x, view_key(x.shape, parts)), value)
+        return
+    plan = plan_of(x.shape, parts)
+    target = slice_view(x, plan.view)
+    if not plan.picks:
+        _set_view(target, value)
+        return
+    values = _values(value, target)
+    if not _set_where(target, plan, values):
+        _set_picked(target, plan, values)
+
+
+def _set_view(target: Array, value: Any) -> None:
+    if isinstance(value, Array) or _is_number(value):
+        if not _is_itself(value, target):
+            assign(target, _values(value, target))
+        return
+    values = numpy.asarray(value)
+    try:
+        values = numpy.broadcast_to(values, target.shape)
+    except ValueError as error:
+        raise ShapeError(f"x[key] = value: shape {values.shape} does not fit {target.shape}.") from error
+    target.write(values.astype(target.dtype, copy=False))
+
+
+def _is_itself(value: Any, target: Array) -> bool:
+    """Whether nothing is to be written: Python ends `x[key] += y` with x[key] = the view that y was added
+    to."""
+    return (
+        isinstance(value, Array)
+        and value.storage is target.storage
+        and (value.offset, value.shape, value.strides) == (target.offset, target.shape, target.strides)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, bool | int | float | complex)
+
+
+def _values(value: Any, target: Array) -> Array:
+    """What is assigned as an Array of the target's dtype that does not share its memory."""
+    if _is_number(value):
+        return constant(dtypes.number(value, target.dtype), target.dtype, target.device)
+    if not isinstance(value, Array):
+        return Array.upload(numpy.asarray(value).astype(target.dtype), target.device)
+    if value.dtype != target.dtype:
+        return astype(value, target.dtype)
+    return copy(value) if value.storage is target.storage else value
+
+
+def _set_picked(target: Array, plan: Plan, values: Array) -> None:
+    indices = plan.indices()
+    check = plan.must_check(target.device)
+    common = common_shape(tuple(each.shape for each in indices))
+    values = _fitted(values, picked_shape(target.shape, plan.axes, plan.at, common))
+    options = {"axes": plan.axes, "at": plan.at, "check": check, "distinct": plan.is_distinct}
+    SCATTER(target, values, *on_device(indices, target.device), **options)
+
+
+def _fitted(values: Array, shape: Shape) -> Array:
+    """Values broadcast to `shape`; as in NumPy they may have axes of size 1 too many in front."""
+    extra = values.ndim - len(shape)
+    if extra > 0 and values.shape[:extra] == (1,) * extra:
+        values = reshape(values, values.shape[extra:])
+    require_broadcast("x[key] = value", values.shape, shape)
+    return broadcast_to(values, shape)
+
+
+# --- x[mask] = the same value for all that a mask picks -------------------------------------------------
+
+
+def _where_numpy(x: Any, mask: Any, values: Any) -> None:
+    numpy.copyto(x, values, where=mask)
+
+
+def _where_opencl(x: Array, mask: Array, values: Array) -> None:
+    launch("a ? b : c", x.dtype, x, (mask, values, x))
+
+
+_ASSIGN_WHERE = primitive("assign_where", numpy=_where_numpy, opencl=_where_opencl, in_place=True)
+
+
+def _set_where(target: Array, plan: Plan, values: Array) -> bool:
+    """Assign without counting what the mask picks, hence without waiting, if the values do not ask for it."""
+    if not plan.is_distinct or not plan.axes or plan.picks[0].by.ndim == 0:
+        return False
+    others = other_axes(target.ndim, plan.axes)
+    shape = (1,) * (1 + len(others) - values.ndim) + values.shape
+    extra = len(shape) - 1 - len(others)
+    if shape[:extra] != (1,) * extra or shape[extra + plan.at] != 1:
+        return False
+    rest = shape[extra : extra + plan.at] + shape[extra + plan.at + 1 :]
+    first, covered = plan.axes[0], len(plan.axes)
+    values = reshape(values, (*rest[:first], *(1,) * covered, *rest[first:]))
+    require_broadcast("x[mask] = value", values.shape, target.shape)
+    (mask,) = on_device((plan.picks[0].by,), target.device)
+    mask = reshape(mask, mask.shape + (1,) * (target.ndim - first - covered))
+    _ASSIGN_WHERE(target, mask, values)
+    return True

@@ -14,7 +14,7 @@ from tensor.conversion import astype
 from tensor.creation import asarray
 from tensor.elementwise import not_equal, subtract
 from tensor.errors import ShapeError
-from tensor.indexing import take
+from tensor.indexing import take_unchecked
 from tensor.layout import broadcast_shape
 from tensor.pointwise import launch
 from tensor.primitive import primitive, require_known_size
@@ -165,7 +165,7 @@ def repeat(x: Array, repeats: int | Array, /, *, axis: int | None = None) -> Arr
             raise ShapeError(
                 f"repeat: {repeats.shape} counts do not fit the {x.shape[place]} places of axis {axis}."
             )
-        return take(x, _chosen(repeats), axis=place)
+        return take_unchecked(x, _chosen(repeats), axis=place)
     times = int(repeats)
     wide = (*x.shape[: place + 1], times, *x.shape[place + 1 :])
     joined = (*x.shape[:place], x.shape[place] * times, *x.shape[place + 1 :])

@@ -11,7 +11,6 @@ from tensor.conversion import astype
 from tensor.dtypes import OPENCL_NAMES
 from tensor.elementwise import not_equal
 from tensor.errors import ShapeError
-from tensor.indexing import take
 from tensor.kernel import built
 from tensor.layout import CPU_ELEMENTS_EACH, item_sizes
 from tensor.pointwise import launch
@@ -123,6 +122,6 @@ def searchsorted(
             f'searchsorted: expected a vector and side "left" or "right", got {x1.shape} and {side!r}.'
         )
     dtype = dtypes.promote(x1.dtype, x2.dtype, "searchsorted")
-    ascending = x1 if sorter is None else take(x1, sorter)
+    ascending = x1 if sorter is None else x1[sorter]
     values = [astype(each, dtype, copy=False) for each in (ascending, x2)]
     return _SEARCHSORTED(*values, right=side == "right")

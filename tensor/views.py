@@ -4,18 +4,14 @@ replace."""
 from math import prod
 from typing import Any
 
-import numpy
-
-from tensor import dtypes
 from tensor.array import Array, Shape, contiguous_strides
-from tensor.constants import constant
 from tensor.conversion import astype
-from tensor.errors import DTypeError, ShapeError
+from tensor.errors import ShapeError
 from tensor.layout import broadcast_strides, collapse
 from tensor.pointwise import launch
 from tensor.primitive import primitive
 
-Key = tuple[int | slice | None, ...]
+ViewKey = tuple[int | slice | None, ...]
 
 
 # --- copies -------------------------------------------------------------------------------------------------
@@ -55,7 +51,7 @@ def assign(target: Array, value: Array) -> None:
     """target[...] = value, broadcast; both of one dtype and device, and not overlapping in memory."""
     if target.dtype != value.dtype:
         value = astype(value, target.dtype)
-    _require_broadcast("x[key] = value", value.shape, target.shape)
+    require_broadcast("x[key] = value", value.shape, target.shape)
     if value.storage is target.storage:
         value = copy(value)
     _ASSIGN(target, value)
@@ -138,7 +134,8 @@ def _broadcast(x: Array, shape: Shape) -> Array:
     return Array(x.storage, shape, broadcast_strides(x.shape, x.strides, shape), x.offset, x.dtype)
 
 
-def _require_broadcast(where: str, shape: Shape, wanted: Shape) -> None:
+def require_broadcast(where: str, shape: Shape, wanted: Shape) -> None:
+    """Raise ShapeError unless an array of `shape` can be broadcast to the `wanted` one."""
     missing = len(wanted) - len(shape)
     if missing < 0 or any(n not in (1, m) for n, m in zip(shape, wanted[missing:], strict=True)):
         raise ShapeError(f"{where}: shape {shape} cannot be broadcast to {wanted}.")
@@ -150,14 +147,14 @@ _BROADCAST_TO = primitive("broadcast_to", view=_broadcast)
 def broadcast_to(x: Array, shape: Any) -> Array:
     """The view of x repeated to `shape` by the rules of broadcasting."""
     wanted = tuple(shape)
-    _require_broadcast("broadcast_to", x.shape, wanted)
+    require_broadcast("broadcast_to", x.shape, wanted)
     return x if wanted == x.shape else _BROADCAST_TO(x, shape=wanted)
 
 
 # --- indexing -----------------------------------------------------------------------------------------------
 
 
-def _index(x: Array, key: Key) -> Array:
+def _index(x: Array, key: ViewKey) -> Array:
     shape: list[int] = []
     strides: list[int] = []
     offset, axis = x.offset, 0
@@ -182,53 +179,7 @@ def _index(x: Array, key: Key) -> Array:
 _INDEX = primitive("index", view=_index)
 
 
-def index(x: Array, key: Any) -> Array:
-    """x[key] as a view: integers, slices with steps, `...`, None. Raises ShapeError out of range."""
-    return _INDEX(x, key=_normalised(x.shape, key))
-
-
-def _normalised(shape: Shape, key: Any) -> Key:
-    """The key with one entry per axis (and None for new ones), integers not negative."""
-    parts = key if isinstance(key, tuple) else (key,)
-    used = sum(each is not None and each is not Ellipsis for each in parts)
-    if used > len(shape) or sum(each is Ellipsis for each in parts) > 1:
-        raise ShapeError(f"Index {key!r} does not fit an array of shape {shape}.")
-    filled: list[Any] = []
-    for each in parts if any(each is Ellipsis for each in parts) else (*parts, Ellipsis):
-        filled += [slice(None)] * (len(shape) - used) if each is Ellipsis else [each]
-    axis, result = 0, []
-    for each in filled:
-        if isinstance(each, slice) and each.step == 0:
-            raise ShapeError("The step of a slice must not be 0.")
-        if each is not None and not isinstance(each, slice):
-            each = _integer(each, shape[axis], axis, shape)
-        result.append(each)
-        axis += each is not None
-    return tuple(result)
-
-
-def _integer(value: Any, size: int, axis: int, shape: Shape) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise DTypeError(
-            f"Arrays are indexed with integers, slices, `...` and None; got {value!r}. See tensor.take."
-        )
-    i = int(value)
-    if not -size <= i < size:
-        raise ShapeError(f"Index {i} is out of range for axis {axis} of shape {shape}.")
-    return i % size
-
-
-def set_item(x: Array, key: Any, value: Any) -> None:
-    """x[key] = value in place: an Array of the same device, a NumPy array, a list or a number, broadcast."""
-    target = x if key is Ellipsis else _index(x, _normalised(x.shape, key))
-    if isinstance(value, Array):
-        assign(target, value)
-    elif isinstance(value, bool | int | float | complex):
-        assign(target, constant(dtypes.number(value, target.dtype), target.dtype, x.device))
-    else:
-        values = numpy.asarray(value)
-        try:
-            values = numpy.broadcast_to(values, target.shape)
-        except ValueError as error:
-            raise ShapeError(f"x[key] = value: shape {values.shape} does not fit {target.shape}.") from error
-        target.write(values.astype(dtypes.as_dtype(target.dtype), copy=False))
+def slice_view(x: Array, key: ViewKey) -> Array:
+    """The view x[key] for a key with one entry per axis: integers not negative, slices, and None for new
+    axes."""
+    return _INDEX(x, key=key)

@@ -84,18 +84,3 @@ def test_checksum_is_the_same_everywhere_and_sees_every_bit_and_place(device, ge
     swapped = x.copy()
     swapped[[3, 4]] = swapped[[4, 3]]
     assert len({sums[0], *(tensor.checksum(tensor.asarray(each)) for each in (flipped, swapped))}) == 3
-
-
-def test_take_picks_rows(device, generator):
-    x = generator.normal(size=(10, 4, 3)).astype(numpy.float32)
-    for axis, places in [(0, [3, 0, 9, 3]), (1, [2]), (-1, [2, 0]), (0, [])]:
-        indices = tensor.asarray(numpy.array(places, numpy.int32))
-        assert (
-            numpy.asarray(tensor.take(tensor.asarray(x), indices, axis)) == numpy.take(x, places, axis)
-        ).all()
-    outside = numpy.asarray(tensor.take(tensor.asarray(x), tensor.asarray([10, -1, 1])))
-    assert numpy.isnan(outside[:2]).all()
-    assert (outside[2] == x[1]).all()
-    images = generator.integers(0, 256, (20, 8, 8)).astype(numpy.uint8)
-    taken = tensor.take(tensor.asarray(images), tensor.asarray([19, 2]))
-    assert (numpy.asarray(taken) == images[[19, 2]]).all()

@@ -1,0 +1,86 @@
+"""Writing with index arrays: values into places picked by indices. Of several values for one place the last
+one wins, on every device, as in NumPy.
+
+Kernels run in no order, so the entries of the table first claim their places: claim[place] becomes the
+largest entry number that leads there, by an integer maximum, whose result no order changes. Only that entry
+writes then.
+"""
+
+from math import prod
+from typing import Any
+
+import numpy
+
+from tensor import dtypes
+from tensor.array import Array, Shape, contiguous_strides
+from tensor.errors import ShapeError
+from tensor.gather import UNSIGNED, in_range, picked_first, split, walk
+from tensor.kernel import built
+from tensor.layout import CPU_ELEMENTS_EACH
+from tensor.places import common_shape, launch_sizes, require_all_in_range, table
+from tensor.primitive import primitive
+from tensor.views import copy
+
+
+def _scatter(x: Any, values: Any, *indices: Any, axes: Shape, at: int, check: bool, distinct: bool) -> None:
+    target = picked_first(x, axes)
+    common = values.ndim - (x.ndim - len(axes))
+    moved = numpy.moveaxis(values, range(at, at + common), range(common))
+    try:
+        target[indices] = moved
+    except IndexError:
+        if check:
+            require_all_in_range(x.shape, axes, indices)
+        there, together = in_range(target.shape, indices)
+        target[tuple(each[there] for each in together)] = moved[there]
+
+
+def _scatter_opencl(
+    x: Array, values: Array, *indices: Array, axes: Shape, at: int, check: bool, distinct: bool
+) -> None:
+    steps = table(x.shape, axes, indices, tuple(x.strides[axis] for axis in axes), check)
+    if not values.size:
+        return
+    common = len(common_shape(tuple(each.shape for each in indices)))
+    before, after = split(x, axes, at)
+    values, along = _one_step(values, at, common)
+    sides = (before[1], 0, after[1]), (values.strides[:at], along, values.strides[at + common :])
+    way = walk(x.device, len(steps), before[0], after[0], *sides)
+    claimed = not distinct and along != 0  # where all entries have the same value, any may win
+    places, claim = _claims(x, axes, indices) if claimed else (steps, steps)
+    kernel = built(x.device, "scatter.cl", "scatter", {"T": UNSIGNED[x.dtype.itemsize], "INDEX": way.index})
+    target = (steps.buffer, x.buffer, x.offset, *way.strides[0])
+    source = (values.buffer, values.offset, *way.strides[1], int(claimed), places.buffer, claim.buffer)
+    kernel(way.global_size, *way.head, *target, *source, local_size=way.local_size)
+
+
+def _one_step(values: Array, at: int, common: int) -> tuple[Array, int]:
+    """The values, copied if need be, so that one step leads along all the common axes; and that step."""
+    sizes, strides = values.shape[at : at + common], values.strides[at : at + common]
+    if all(n == 1 or step == 0 for n, step in zip(sizes, strides, strict=True)):
+        return values, 0
+    step = strides[-1]
+    if any(
+        n != 1 and s != step * w for n, s, w in zip(sizes, strides, contiguous_strides(sizes), strict=True)
+    ):
+        values = copy(values)
+        step = prod(values.shape[at + common :])
+    return values, step
+
+
+def _claims(x: Array, axes: Shape, indices: tuple[Array, ...]) -> tuple[Array, Array]:
+    """The place of each entry among the picked axes, and for each place that is used the last entry there."""
+    sizes = tuple(x.shape[axis] for axis in axes)
+    places = table(x.shape, axes, indices, contiguous_strides(sizes))
+    count = len(places)
+    if count >= 2**32:
+        raise ShapeError(f"x[key] = values: {count} indices at once; at most {2**32 - 1} can be.")
+    claim = Array.new((prod(sizes),), dtypes.uint32, x.device)
+    global_size, local_size = launch_sizes(x.device, count)
+    for name in ("begin_claims", "claims"):
+        kernel = built(x.device, "places.cl", name)
+        kernel(global_size, count, CPU_ELEMENTS_EACH, places.buffer, claim.buffer, local_size=local_size)
+    return places, claim
+
+
+SCATTER = primitive("scatter", numpy=_scatter, opencl=_scatter_opencl, in_place=True)
