@@ -119,6 +119,7 @@ class Pools:
 
         self.main = _new_pool(device)
         self.peak_bytes = 0
+        self._seen_bytes = 0  # of the main pool: beyond it the peak moves
         self._device = device
         self._room = HostRoom(device) if device.uses_host_memory else None
         self._exact = Tally()
@@ -130,16 +131,24 @@ class Pools:
         """An uninitialised buffer of at least four bytes, since OpenCL has no empty ones; raises
         OutOfMemoryError."""
         pool = self.main if recording is None else recording.pool
-        in_use_bytes = self.in_use_bytes() + size_bytes
-        if in_use_bytes > self.peak_bytes or size_bytes > self._device.largest_buffer_bytes:
-            self._require(size_bytes, in_use_bytes)
+        if size_bytes > self._device.largest_buffer_bytes:
+            raise out_of_memory(self._device, size_bytes)
         try:
             buffer = pool.allocate(size_bytes if size_bytes > 4 else 4)
         except self._error as error:
             buffer = self._allocate_again(pool, size_bytes, error)
-        if in_use_bytes > self.peak_bytes:
-            self.peak_bytes = in_use_bytes
+        if pool is not self.main or pool.active_bytes > self._seen_bytes:
+            self._note_growth(size_bytes)
         return buffer
+
+    def _note_growth(self, size_bytes: int) -> None:
+        """Move the peak; refuse what the host does not have, which it has only promised so far."""
+        in_use_bytes = self.in_use_bytes()
+        if in_use_bytes > self.peak_bytes:
+            if self._room is not None:
+                self._room.require(size_bytes, in_use_bytes)
+            self.peak_bytes = in_use_bytes
+        self._seen_bytes = self.peak_bytes - (in_use_bytes - self.main.active_bytes)
 
     def in_use_bytes(self) -> int:
         """What arrays occupy now."""
@@ -173,6 +182,7 @@ class Pools:
     def reset_peak(self) -> None:
         """Forget the peak: it is what is in use now."""
         self.peak_bytes = self.in_use_bytes()
+        self._seen_bytes = self.main.active_bytes
 
     def release(self) -> int:
         """Give back to the driver what the main pool holds; waits for the device. Returns the bytes."""
@@ -186,12 +196,6 @@ class Pools:
     def _alive(self) -> tuple[tuple[weakref.ref[Any], Any], ...]:
         """The pools that a recording may replay on, or whose arrays have outlived it."""
         return tuple(each for each in self._of_recordings if each[0]() is not None or each[1].active_blocks)
-
-    def _require(self, size_bytes: int, in_use_bytes: int) -> None:
-        if size_bytes > self._device.largest_buffer_bytes:
-            raise out_of_memory(self._device, size_bytes)
-        if self._room is not None:
-            self._room.require(size_bytes, in_use_bytes)
 
     def _allocate_again(self, pool: Any, size_bytes: int, error: Any) -> Any:
         """Once more, with all memory that nobody uses given back."""
@@ -211,6 +215,7 @@ class Pools:
 
         buffer = _exact_buffer_class()(self._device.context, pyopencl.mem_flags.READ_WRITE, size_bytes)
         self._exact.follow(buffer, size_bytes)
+        self._note_growth(size_bytes)
         return buffer
 
 
