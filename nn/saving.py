@@ -6,8 +6,6 @@ JSON.
 """
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from nn.layer import Layer
 from nn.layers import Sequential
 from nn.optimizers import SGD, load_optimizer
 from tensor import Device
+from tensor.replacing import replacing
 
 _FORMAT = "mesh-1"
 _STATE = "optimizer/"
@@ -60,38 +59,18 @@ def save(
         arrays |= {_STATE + name: numpy.asarray(vector) for name, vector in optimizer.state.items()}
     text = {"format": _FORMAT, **{key: json.dumps(value) for key, value in metadata.items()}}
     contiguous = {name: numpy.ascontiguousarray(array) for name, array in arrays.items()}
-    _write_atomically(Path(path), safetensors.numpy.save(contiguous, text))
+    _write(Path(path), safetensors.numpy.save(contiguous, text))
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        _sync_folder(path.parent)
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
         raise SaveError(
             f"{path} cannot be written: {error.strerror or error}. Choose another place."
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself last; where folders cannot be opened (Windows), the system sees to it."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load(path: str | Path, network: Layer | None = None, device: str | Device | None = None) -> Saved:

@@ -9,10 +9,8 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import IO, Any
-from uuid import uuid4
 
 from tensor.array import Array
 from tensor.creation import asarray
@@ -20,6 +18,7 @@ from tensor.device import Device
 from tensor.discovery import device as find_device
 from tensor.errors import FileFormatError, FileWriteError, RecordError
 from tensor.npy import read_array, write_array
+from tensor.replacing import replacing
 
 AnyPath = str | os.PathLike[str]
 
@@ -42,7 +41,7 @@ def save(path: AnyPath, x: Any) -> None:
 
     Raises FileWriteError (an OSError), and leaves the old file then.
     """
-    with _replacing(path) as file:
+    with _written(path) as file:
         write_array(file, asarray(x))
 
 
@@ -55,7 +54,7 @@ def savez(path: AnyPath, /, *arrays: Any, **named: Any) -> None:
     members = {f"arr_{i}": x for i, x in enumerate(arrays)} | named
     if len(members) < len(arrays) + len(named):
         raise FileWriteError(f"savez: {path} cannot hold two arrays of one name; arr_0, … are taken.")
-    with _replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with _written(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, x in members.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 write_array(member, asarray(x))
@@ -130,22 +129,14 @@ def _load_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, de
         return array
 
 
-# --- writing whole or not at all ----------------------------------------------------------------------------
+# --- writing ------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _replacing(path: AnyPath) -> Iterator[IO[bytes]]:
-    """A new file that takes the place of `path` at the end of the block, or vanishes after an error."""
-    target = Path(path).resolve()
-    new = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
+def _written(path: AnyPath) -> Iterator[IO[bytes]]:
+    """`replacing(path)` with our error."""
     try:
-        with open(new, "xb") as file:
+        with replacing(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, target)
     except OSError as error:
         raise FileWriteError(f"{path} was not written: {error.strerror or error}.") from error
-    finally:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)

@@ -32,10 +32,6 @@ def needs_host(device):
         pytest.skip("the memory of this device is not the host's")
 
 
-def dtypes_of(device):
-    return [numpy.dtype(name) for name in ("bool", "int8", "int16", "uint16", "int64", "uint64", "float32")]
-
-
 def test_cpus_share_host_memory_and_others_do_not(device):
     assert is_host(device) == (device.kind in ("cpu", "host"))
     if device.kind == "gpu":
@@ -44,7 +40,7 @@ def test_cpus_share_host_memory_and_others_do_not(device):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_numpy_takes_arrays_and_gives_them(device, layout):
-    for dtype in dtypes_of(device):
+    for dtype in tensor.dtypes.ALL:
         values = numpy.arange(20).reshape(4, 5).astype(dtype)
         ours = LAYOUTS[layout](tensor.asarray(values))
         truth = numpy.asarray(LAYOUTS[layout](values))
@@ -157,6 +153,15 @@ def test_what_cannot_be_shared_is_copied_or_refused(device):
         ):
             with pytest.raises(tensor.errors.ExchangeError):
                 refused()
+
+
+def test_dtypes_that_a_device_lacks_are_shared_everywhere(device):
+    values = numpy.arange(6, dtype=numpy.complex64).reshape(2, 3)
+    shared = tensor.from_dlpack(values.T, copy=False)
+    assert shared.device is device
+    values[0, 1] = 7j
+    assert (shared + 1).numpy()[1, 0] == 1 + 7j
+    assert numpy.shares_memory(numpy.from_dlpack(shared), values)
 
 
 def test_between_our_devices(device):

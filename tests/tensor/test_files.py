@@ -273,6 +273,15 @@ def test_a_full_disk_leaves_the_old_file(device, tmp_path):
     assert os.listdir(tmp_path) == ["x.npy"]
 
 
+def test_a_link_goes_on_pointing_to_its_file(tmp_path):
+    (tmp_path / "folder").mkdir()
+    link = tmp_path / "link.npy"
+    link.symlink_to(tmp_path / "folder" / "x.npy")
+    tensor.save(link, tensor.ones(3))
+    assert link.is_symlink()
+    assert numpy.load(tmp_path / "folder" / "x.npy").tolist() == [1, 1, 1]
+
+
 def test_files_are_not_read_while_recording(device, tmp_path):
     tensor.save(tmp_path / "x.npy", tensor.ones(3))
     with pytest.raises(tensor.errors.RecordError, match="load it before"):
