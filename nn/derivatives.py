@@ -116,6 +116,7 @@ _define("reshape",      lambda g, y, x, **_: g.reshape(x.shape))
 _define("permute_dims", lambda g, y, x, axes: tensor.permute_dims(g, _inverse(axes)))
 _define("broadcast_to", lambda g, y, x, **_: g)
 _define("index",        lambda g, y, x, key: _scatter(g, x, key))
+_define("diagonal",     lambda g, y, x, offset: _onto_diagonal(g, x, offset))
 
 _RULES_OF_ANY["concat"] = lambda argument, g, y, *parts, axis: _part(g, argument, parts, axis)
 
@@ -126,6 +127,8 @@ _define("cumulative_sum", lambda g, y, x, **parameters: _summed_after(g, x, **pa
 _define("max",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
 _define("min",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
 _define("matmul", lambda g, y, a, b: _to_left_factor(g, a, b), lambda g, y, a, b: _to_right_factor(g, a, b))
+_define("inv",    lambda g, y, x: -(y.mT @ g @ y.mT))
+_define("det",    lambda g, y, x: (g * y)[..., None, None] * tensor.linalg.inv(x).mT)
 
 # Networks
 _define("conv2d",
@@ -178,6 +181,12 @@ def _inverse(axes: Sequence[int]) -> Shape:
 def _scatter(gradient: Array, x: Array, key: Any) -> Array:
     whole = tensor.zeros(x.shape, dtype=gradient.dtype, device=gradient.device)
     whole[key] = gradient
+    return whole
+
+
+def _onto_diagonal(gradient: Array, x: Array, offset: int) -> Array:
+    whole = tensor.zeros(x.shape, dtype=gradient.dtype, device=gradient.device)
+    tensor.linalg.diagonal(whole, offset=offset)[...] = gradient
     return whole
 
 

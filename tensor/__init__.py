@@ -1,6 +1,6 @@
 """N-dimensional arrays on any OpenCL device, or on NumPy where there is none."""
 
-from tensor import errors
+from tensor import errors, fft, linalg
 from tensor.array import Array
 from tensor.checksum import checksum
 from tensor.comparison import allclose, array_equal, isclose
@@ -150,6 +150,7 @@ from tensor.primitive import (
     recording_calls,
     through_host,
 )
+from tensor.products import tensordot, vecdot
 from tensor.profiling import profile
 from tensor.random import random_uniform
 from tensor.record import Recording, host_call, record
@@ -234,6 +235,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "eye",
+    "fft",
     "finfo",
     "flip",
     "float16",
@@ -263,6 +265,7 @@ __all__ = [
     "kernel",
     "less",
     "less_equal",
+    "linalg",
     "linspace",
     "load",
     "log",
@@ -339,6 +342,7 @@ __all__ = [
     "take_along_axis",
     "tan",
     "tanh",
+    "tensordot",
     "through_host",
     "tile",
     "tril",
@@ -351,6 +355,7 @@ __all__ = [
     "unstack",
     "use_device",
     "var",
+    "vecdot",
     "where",
     "zeros",
     "zeros_like",

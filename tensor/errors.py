@@ -7,6 +7,8 @@ MeshError
 │   └── BadIndexError      an index out of range, a key that does not fit the shape; an IndexError too
 ├── DTypeError             a dtype that an operation or a device does not take
 │   └── BadIndexTypeError  a key made of something that is no index; an IndexError too
+├── MatrixError            a matrix that has no inverse or no factors of the kind that was asked for
+├── ArgumentError          an option that a function does not have, such as the name of a norm
 ├── ExchangeError          memory that cannot be handed over to, or taken from, another library without a copy
 ├── FileFormatError        a file of arrays that is damaged, cut short, or says what is not so
 ├── FileWriteError         a file that could not be written; the old one is as it was
@@ -49,6 +51,14 @@ class DTypeError(MeshError, TypeError):
 
 class BadIndexTypeError(DTypeError, IndexError):
     """Arrays are not indexed with objects of this type."""
+
+
+class MatrixError(MeshError, ValueError):
+    """A matrix has no inverse, or no factors of the kind that was asked for."""
+
+
+class ArgumentError(MeshError, ValueError):
+    """A function has no such option."""
 
 
 class ExchangeError(MeshError, BufferError, ValueError):

@@ -42,6 +42,22 @@ PAIRS: dict[str, tuple[Function, Callable[[Any], Function]]] = {
         lambda a, b: tensor.tril(a)[:2] + tensor.triu(b, k=1),
         lambda torch: lambda a, b: torch.tril(a)[:2] + torch.triu(b, 1),
     ),
+    "diagonal and trace": (
+        lambda a, b: tensor.linalg.diagonal(a, offset=1) * tensor.linalg.trace(b, offset=-1),
+        lambda torch: lambda a, b: torch.diagonal(a, 1) * torch.diagonal(b, -1).sum(),
+    ),
+    "products": (
+        lambda a, b: tensor.tensordot(a, b, axes=([1], [1])) + tensor.vecdot(a[:2], b),
+        lambda torch: lambda a, b: torch.tensordot(a, b, ([1], [1])) + torch.linalg.vecdot(a[:2], b),
+    ),
+    "inverse and determinant": (
+        lambda a, b: tensor.linalg.inv(a[:, 1:]) * tensor.linalg.det(b[:, ::2]),
+        lambda torch: lambda a, b: torch.linalg.inv(a[:, 1:]) * torch.linalg.det(b[:, [0, 2]]),
+    ),
+    "norms": (
+        lambda a, b: tensor.linalg.vector_norm(a, axis=0) + tensor.linalg.matrix_norm(b, ord=1),
+        lambda torch: lambda a, b: torch.linalg.vector_norm(a, dim=0) + torch.linalg.matrix_norm(b, 1),
+    ),
 }
 
 
