@@ -157,6 +157,7 @@ from tensor.record import Recording, host_call, record
 from tensor.reduction import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from tensor.scan import cumulative_prod, cumulative_sum
 from tensor.searching import count_nonzero, nonzero, searchsorted
+from tensor.sets import unique_all, unique_counts, unique_inverse, unique_values
 from tensor.softmax import softmax_cross_entropy, softmax_cross_entropy_backward
 from tensor.sorting import argsort, sort
 from tensor.views import broadcast_to, copy, permute_dims, reshape
@@ -352,6 +353,10 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
     "unstack",
     "use_device",
     "var",
