@@ -156,9 +156,10 @@ from tensor.random import random_uniform
 from tensor.record import Recording, host_call, record
 from tensor.reduction import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from tensor.scan import cumulative_prod, cumulative_sum
-from tensor.searching import count_nonzero, nonzero, searchsorted
+from tensor.searching import count_nonzero, nonzero
 from tensor.sets import unique_all, unique_counts, unique_inverse, unique_values
 from tensor.softmax import softmax_cross_entropy, softmax_cross_entropy_backward
+from tensor.sorted_search import searchsorted
 from tensor.sorting import argsort, sort
 from tensor.views import broadcast_to, copy, permute_dims, reshape
 
