@@ -72,23 +72,29 @@ __kernel void scatter(const long length, const long each, const int shift, const
   const long begin = block * each, end = min(begin + each, length);
   x += x_offset + row * length;
   sorted += row * length;
-  long next[DIGITS];
-  for (int d = 0; d < DIGITS; ++d) next[d] = before[row * (DIGITS * blocks + 1) + d * blocks + block];
+  before += row * (DIGITS * blocks + 1);
 #if INDICES
   places += row * length;
   sorted_places += row * length;
+#endif
+  const int digit = DIGIT(x[0]);
+  if (before[(digit + 1) * blocks] - before[digit * blocks] == length) {  // all have this digit: they stay where they are
+    for (long i = begin; i < end; ++i) sorted[i] = x[i];
+#if INDICES
+    for (long i = begin; i < end; ++i) sorted_places[i] = begins ? i : places[i];
+#endif
+    return;
+  }
+  long next[DIGITS];
+  for (int d = 0; d < DIGITS; ++d) next[d] = before[d * blocks + block];
   for (long i = begin; i < end; ++i) {
     const KEY bits = x[i];
     const long to = next[DIGIT(bits)]++;
     sorted[to] = bits;
+#if INDICES
     sorted_places[to] = begins ? i : places[i];
-  }
-#else
-  for (long i = begin; i < end; ++i) {
-    const KEY bits = x[i];
-    sorted[next[DIGIT(bits)]++] = bits;
-  }
 #endif
+  }
 }
 
 #define MOST 256  // elements of a row in `rank`

@@ -120,6 +120,8 @@ _define("diagonal",     lambda g, y, x, offset: _onto_diagonal(g, x, offset))
 
 _RULES_OF_ANY["concat"] = lambda argument, g, y, *parts, axis: _part(g, argument, parts, axis)
 
+_define("sort",         lambda g, y, x, axis, **order: _unsorted(g, x, axis, **order))
+
 # Reductions and products
 _define("sum",    lambda g, y, x, axis, keepdims, **_: _spread(g, x, axis, keepdims))
 _define("mean",   lambda g, y, x, axis, keepdims: _spread(g * (y.size / x.size), x, axis, keepdims))
@@ -188,6 +190,12 @@ def _onto_diagonal(gradient: Array, x: Array, offset: int) -> Array:
     whole = tensor.zeros(x.shape, dtype=gradient.dtype, device=gradient.device)
     tensor.linalg.diagonal(whole, offset=offset)[...] = gradient
     return whole
+
+
+def _unsorted(gradient: Array, x: Array, axis: int, **order: bool) -> Array:
+    """Each element's gradient stands where sorting has put it."""
+    places = tensor.argsort(tensor.argsort(x, axis=axis, **order), axis=axis)
+    return tensor.take_along_axis(gradient, places, axis=axis)
 
 
 def _part(gradient: Array, argument: int, parts: Sequence[Array], axis: int) -> Array:

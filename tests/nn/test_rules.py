@@ -38,6 +38,10 @@ PAIRS: dict[str, tuple[Function, Callable[[Any], Function]]] = {
         lambda a, b: tensor.diff(tensor.roll(a, 1, axis=0), axis=0) * tensor.flip(b, axis=1),
         lambda torch: lambda a, b: torch.diff(torch.roll(a, 1, 0), dim=0) * torch.flip(b, (1,)),
     ),
+    "sort": (
+        lambda a, b: tensor.sort(a, axis=0, descending=True)[:2] * tensor.sort(b),
+        lambda torch: lambda a, b: torch.sort(a, 0, descending=True).values[:2] * torch.sort(b).values,
+    ),
     "triangles": (
         lambda a, b: tensor.tril(a)[:2] + tensor.triu(b, k=1),
         lambda torch: lambda a, b: torch.tril(a)[:2] + torch.triu(b, 1),
