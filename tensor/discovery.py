@@ -115,7 +115,7 @@ def device(spec: str | Device | None = None) -> Device:
         return spec
     if spec is None:
         return default_device()
-    wanted = spec.strip().lower()
+    wanted = spec.strip().lower() if isinstance(spec, str) else ""
     for matches in (_is_spec, _is_kind, _is_part_of_name):
         for each in devices():
             if wanted and matches(each, wanted):

@@ -172,7 +172,8 @@ def build(device: Device, source: str, name: str, options: Sequence[str] = ()) -
     """One kernel of OpenCL C text, built for a device; raises KernelBuildError."""
     program, signatures = build_program(device, source, options)
     if name not in signatures:
-        raise KernelBuildError(f"The source has no kernel named {name}; it has: {', '.join(signatures)}.")
+        has = ", ".join(signatures) or "none; a kernel begins with `kernel void name(…)`"
+        raise KernelBuildError(f"The source has no kernel named {name}; it has: {has}.")
     assert isinstance(device, OpenCLDevice)  # else build_program has raised
     return DeviceKernel(device, program, name, signatures[name])
 

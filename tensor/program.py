@@ -158,7 +158,7 @@ def _signatures(program: Any) -> Signatures:
 
     info = pyopencl.kernel_arg_info
     names = program.get_info(pyopencl.program_info.KERNEL_NAMES).split(";")
-    kernels = {name: pyopencl.Kernel(program, name) for name in names}
+    kernels = {name: pyopencl.Kernel(program, name) for name in names if name}
     return {
         name: [
             Argument(str(each.get_arg_info(i, info.TYPE_NAME)), str(each.get_arg_info(i, info.NAME)))

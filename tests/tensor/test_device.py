@@ -40,6 +40,8 @@ def test_kernels_are_tested_on_two_implementations():
 
 
 def test_an_unknown_device_lists_the_known_ones():
+    with pytest.raises(tensor.errors.DeviceError, match=r"no device 3\. There are: "):
+        tensor.device(3)
     with pytest.raises(tensor.errors.DeviceError, match=r"no device 'warp drive'.*numpy = NumPy") as caught:
         tensor.device("warp drive")
     assert caught.value.exit_code == 5

@@ -39,6 +39,8 @@ def test_vectors_are_passed_as_bytes(opencl):
 def test_wrong_kernels_are_explained(opencl):
     with pytest.raises(tensor.errors.KernelBuildError, match="no kernel named other; it has: scale"):
         tensor.kernel(SCALE, "other")(1, tensor.zeros(1))
+    with pytest.raises(tensor.errors.KernelBuildError, match="no kernel named scale; it has: none; a kernel"):
+        tensor.kernel("void scale(float x) {}", "scale")(1)
     with pytest.raises(
         tensor.errors.KernelBuildError,
         match=r"takes 4 arguments \(float\* out, float\* a, float factor, int n\); got 2",
