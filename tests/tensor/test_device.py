@@ -127,7 +127,9 @@ def test_another_thread_may_compute_too(device):
 def test_everything_public_is_listed():
     public = {name for name in vars(tensor) if not name.startswith("_")}
     modules = {
-        name for name in public if isinstance(getattr(tensor, name), type(tensor)) and name != "errors"
+        name
+        for name in public - {"errors", "fft", "linalg"}
+        if isinstance(getattr(tensor, name), type(tensor))
     }
     of_the_standard = {"__array_api_version__", "__array_namespace_info__"}
     assert (public - modules) | of_the_standard == set(tensor.__all__)
