@@ -114,8 +114,14 @@ class Array:
         return self.shape[0]
 
     def __repr__(self) -> str:
-        values = numpy.array2string(self.peek(), separator=", ", threshold=20)
+        values = numpy.array2string(self.peek(), separator=", ", threshold=20, prefix="Array(")
         return f"Array({values}, shape={self.shape}, dtype={self.dtype.name}, device={self.device.spec})"
+
+    def __str__(self) -> str:
+        return str(self.peek())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
 
     @property
     def on_host(self) -> bool:

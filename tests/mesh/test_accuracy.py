@@ -2,37 +2,87 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import nn
+import tensor
+from mesh.schedule import sample_ids
 from tests.mesh.processes import Mesh, PeerProcess, check_steps
 
 EPOCHS = 10
 STEPS = EPOCHS * 8000 // 120
 
 
+SMOOTH = """
+import nn
+
+network = nn.Sequential(
+    nn.Conv2d(1, 16, 3, padding=1), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(256, 128), nn.Linear(128, 10)
+)
+"""
+SMOOTH_STEPS, SMOOTH_BATCH = 200, 1200
+NEAR = 1e-5
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_weights_after_100_steps_do_not_depend_on_the_number_of_peers(peers):
-    """The order in which floats are added is all that differs. Training itself multiplies such differences,
-    the more the larger its steps: at a rate of 0.05 rounding errors of 1e-8 are 1e-3 after 100 steps.
+def test_weights_do_not_depend_on_the_number_of_peers(peers, tmp_path):
+    """With fp32 on the wire, only the order in which floats are added differs between 1, 2 and 4 peers.
+
+    Training multiplies such differences: where a maximum of a pooling or a ReLU goes the other way, a nudge
+    of one unit in the last place grows to 1e-2 in LeNet, and to compare its weights says nothing. This
+    network has neither, and the control shows that a nudge stays far below the bound in it.
     """
-    job = ("digits", "--steps", "100", "--batch", "1200", "--codec", "fp32", "--lr", "0.01")
-    weights = []
-    for count in (1, 2, 4):
-        first = peers.start(*job)
-        everybody = [first, *(peers.join(first) for _ in range(count - 1))]
-        assert {peer.end(seconds=200) for peer in everybody} == {0}
-        seen = check_steps(everybody, 1200)
-        assert sum(fact["peers"] == count for fact in seen.values()) >= 30  # the first ones it makes alone
-        saved = load_file(peers.checkpoint(first))
-        weights.append({name: saved[name] for name in saved if not name.startswith("optimizer/")})
+    file = tmp_path / "smooth.py"
+    file.write_text(SMOOTH)
+    weights = [trained_by(peers, count, f"{file}:network") for count in (1, 2, 4)]
     for other in weights[1:]:
         assert other.keys() == weights[0].keys()
         for name, values in weights[0].items():
-            np.testing.assert_allclose(other[name], values, atol=1e-4, rtol=0, err_msg=name)
+            np.testing.assert_allclose(other[name], values, atol=NEAR, rtol=0, err_msg=name)
+
+
+@pytest.mark.slow
+def test_control_a_nudge_of_all_weights_stays_far_below_the_bound():
+    nudged, as_it_is = smooth_weights(nudge=True), smooth_weights(nudge=False)
+    assert 0 < np.abs(nudged - as_it_is).max() < NEAR / 10
+
+
+def trained_by(peers: Mesh, count: int, job: str) -> dict[str, np.ndarray]:
+    settings = ("--data", "digits", "--codec", "fp32", "--seed", "0", "--lr", "0.05", "--momentum", "0.9")
+    sizes = ("--steps", f"{SMOOTH_STEPS}", "--batch", f"{SMOOTH_BATCH}")
+    first = peers.start(job, *settings, *sizes)
+    everybody = [first, *(peers.join(first) for _ in range(count - 1))]
+    assert {peer.end(seconds=200) for peer in everybody} == {0}
+    seen = check_steps(everybody, SMOOTH_BATCH)
+    assert sum(fact["peers"] == count for fact in seen.values()) >= 30  # the first ones it makes alone
+    saved = load_file(peers.checkpoint(first))
+    return {name: saved[name] for name in saved if not name.startswith("optimizer/")}
+
+
+def smooth_weights(nudge: bool) -> np.ndarray:
+    """The weights after the same steps in this process; `nudge`: all begin one unit in the last place off."""
+    names: dict[str, Any] = {}
+    exec(SMOOTH, names)
+    data = nn.data.load("digits")
+    network = names["network"].initialize(tensor.default_device(), 0)
+    if nudge:
+        up = np.random.default_rng(1).random(network.vector.shape) < 0.5
+        beside = np.nextafter(np.asarray(network.vector), np.where(up, np.inf, -np.inf).astype(np.float32))
+        network.vector[:] = tensor.asarray(beside)
+    optimizer = nn.SGD(lr=0.05, momentum=0.9)
+    optimizer.initialize(network.vector)
+    gradient = nn.value_and_grad(network, lambda x, y: nn.softmax_cross_entropy(network(x), y))
+    for step in range(1, SMOOTH_STEPS + 1):
+        ids = sample_ids(0, step, SMOOTH_BATCH, len(data.train_images))
+        images = data.train_images[ids].astype(np.float32) * np.float32(data.scale)
+        gradient(tensor.asarray(images), tensor.asarray(data.train_labels[ids].astype(np.int32)))
+        optimizer.step(network.vector, network.gradient)
+    return np.asarray(network.vector)
 
 
 @pytest.fixture(scope="module")
