@@ -117,6 +117,8 @@ _define("permute_dims", lambda g, y, x, axes: tensor.permute_dims(g, _inverse(ax
 _define("broadcast_to", lambda g, y, x, **_: g)
 _define("index",        lambda g, y, x, key: _scatter(g, x, key))
 _define("diagonal",     lambda g, y, x, offset: _onto_diagonal(g, x, offset))
+_define("gather",       lambda g, y, x, *indices, axes, at, **_:
+        tensor.gather_backward(g, x.shape, *indices, axes=axes, at=at))
 
 _RULES_OF_ANY["concat"] = lambda argument, g, y, *parts, axis: _part(g, argument, parts, axis)
 

@@ -112,7 +112,8 @@ from tensor.elementwise import (
 )
 from tensor.files import load, save, savez
 from tensor.grids import eye, linspace, meshgrid, tril, triu
-from tensor.indexing import take, take_along_axis
+from tensor.index_add import gather_backward
+from tensor.indexing import index_add, take, take_along_axis
 from tensor.kernel import Kernel, kernel
 from tensor.manipulation import (
     broadcast_arrays,
@@ -248,12 +249,14 @@ __all__ = [
     "from_dlpack",
     "full",
     "full_like",
+    "gather_backward",
     "greater",
     "greater_equal",
     "host_call",
     "hypot",
     "iinfo",
     "imag",
+    "index_add",
     "inf",
     "int8",
     "int16",

@@ -8,13 +8,16 @@ from tensor import dtypes
 from tensor.array import Array, Shape
 from tensor.constants import constant
 from tensor.conversion import astype
-from tensor.errors import BadIndexTypeError, ShapeError
-from tensor.gather import GATHER, other_axes, picked_shape
+from tensor.elementwise import add
+from tensor.errors import BadIndexTypeError, DTypeError, ShapeError
+from tensor.gather import GATHER, picked_shape
+from tensor.index_add import INDEX_ADD
 from tensor.index_key import Index, Plan, is_plain, parts_of, plan_of, view_key
 from tensor.places import common_shape, on_device
 from tensor.pointwise import launch
 from tensor.primitive import primitive
 from tensor.scatter import SCATTER
+from tensor.table_walk import other_axes
 from tensor.views import assign, broadcast_to, copy, require_broadcast, reshape, slice_view
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -49,11 +52,6 @@ def take(x: Array, indices: Any, /, axis: int | None = None) -> Array:
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     return index(x, (slice(None),) * _axis("take", x, axis) + (_integers("take", indices),))
-
-
-def take_unchecked(x: Array, indices: Array, axis: int = 0) -> Array:
-    """As `take` for indices that are known to be in range: it waits for nothing."""
-    return GATHER(x, indices, axes=(axis,), at=axis, check=False)
 
 
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
@@ -150,12 +148,33 @@ def _values(value: Any, target: Array) -> Array:
 
 
 def _set_picked(target: Array, plan: Plan, values: Array) -> None:
+    values, indices, options = _prepared(target, plan, values)
+    SCATTER(target, values, *indices, distinct=plan.is_distinct, **options)
+
+
+def _prepared(target: Array, plan: Plan, values: Array) -> tuple[Array, tuple[Array, ...], dict[str, Any]]:
+    """What the primitives that write take: values in the shape that the plan picks, indices, parameters."""
     indices = plan.indices()
-    check = plan.must_check(target.device)
     common = common_shape(tuple(each.shape for each in indices))
     values = _fitted(values, picked_shape(target.shape, plan.axes, plan.at, common))
-    options = {"axes": plan.axes, "at": plan.at, "check": check, "distinct": plan.is_distinct}
-    SCATTER(target, values, *on_device(indices, target.device), **options)
+    options = {"axes": plan.axes, "at": plan.at, "check": plan.must_check(target.device)}
+    return values, on_device(indices, target.device), options
+
+
+def index_add(x: Array, key: Any, values: Any) -> None:
+    """x[key] += values in place, where an index that is repeated counts each time, as numpy.add.at does.
+
+    Equal places are added up in the order of the key, to the same bits on every device. Errors as in x[key].
+    """
+    if x.dtype == dtypes.bool_:
+        raise DTypeError("index_add: bool cannot be added up; use astype(x, tensor.int64) first.")
+    plan = plan_of(x.shape, parts_of(key))
+    target = slice_view(x, plan.view)
+    if plan.picks:
+        values, indices, options = _prepared(target, plan, _values(values, target))
+        INDEX_ADD(target, values, *indices, **options)
+    else:
+        assign(target, add(target, _fitted(_values(values, target), target.shape)))
 
 
 def _fitted(values: Array, shape: Shape) -> Array:

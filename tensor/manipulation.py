@@ -14,7 +14,7 @@ from tensor.conversion import astype
 from tensor.creation import asarray
 from tensor.elementwise import not_equal, subtract
 from tensor.errors import ShapeError
-from tensor.indexing import take_unchecked
+from tensor.gather import take_unchecked
 from tensor.layout import broadcast_shape
 from tensor.pointwise import launch
 from tensor.primitive import primitive, require_known_size

@@ -47,7 +47,7 @@ def _walk(shape: Shape, strides: Shape, common: Shape) -> tuple[Packed, int, Pac
     return pack_longs(sizes), len(sizes), pack_longs(steps)
 
 
-def pack_longs(values: list[int] | Shape) -> Packed:
+def pack_longs(values: Sequence[int]) -> Packed:
     """Up to eight integers as the bytes of two long4 arguments of a kernel."""
     if len(values) > MAX_AXES:
         raise ShapeError(

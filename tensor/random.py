@@ -21,7 +21,7 @@ from tensor.device import Device
 from tensor.discovery import device as find_device
 from tensor.elementwise import add, less
 from tensor.errors import DTypeError, NumberError, RecordError, ShapeError
-from tensor.indexing import take_unchecked
+from tensor.gather import take_unchecked
 from tensor.memory import outside_scopes
 from tensor.philox import MASK, fold_key
 from tensor.primitive import not_recording_calls

@@ -14,11 +14,12 @@ import numpy
 from tensor import dtypes
 from tensor.array import Array, Shape, contiguous_strides
 from tensor.errors import ShapeError
-from tensor.gather import UNSIGNED, in_range, picked_first, split, walk
+from tensor.gather import UNSIGNED, in_range, picked_first
 from tensor.kernel import built
 from tensor.layout import CPU_ELEMENTS_EACH
 from tensor.places import common_shape, launch_sizes, require_all_in_range, table
 from tensor.primitive import primitive
+from tensor.table_walk import split, walk
 from tensor.views import copy
 
 
@@ -43,18 +44,19 @@ def _scatter_opencl(
         return
     common = len(common_shape(tuple(each.shape for each in indices)))
     before, after = split(x, axes, at)
-    values, along = _one_step(values, at, common)
+    values, along = one_step(values, at, common)
     sides = (before[1], 0, after[1]), (values.strides[:at], along, values.strides[at + common :])
-    way = walk(x.device, len(steps), before[0], after[0], *sides)
+    way = walk(before[0], len(steps), after[0], *sides)
+    global_size, local_size = way.launch_sizes(x.device)
     claimed = not distinct and along != 0  # where all entries have the same value, any may win
     places, claim = _claims(x, axes, indices) if claimed else (steps, steps)
     kernel = built(x.device, "scatter.cl", "scatter", {"T": UNSIGNED[x.dtype.itemsize], "INDEX": way.index})
     target = (steps.buffer, x.buffer, x.offset, *way.strides[0])
     source = (values.buffer, values.offset, *way.strides[1], int(claimed), places.buffer, claim.buffer)
-    kernel(way.global_size, *way.head, *target, *source, local_size=way.local_size)
+    kernel(global_size, *way.head, *target, *source, local_size=local_size)
 
 
-def _one_step(values: Array, at: int, common: int) -> tuple[Array, int]:
+def one_step(values: Array, at: int, common: int) -> tuple[Array, int]:
     """The values, copied if need be, so that one step leads along all the common axes; and that step."""
     sizes, strides = values.shape[at : at + common], values.strides[at : at + common]
     if all(n == 1 or step == 0 for n, step in zip(sizes, strides, strict=True)):

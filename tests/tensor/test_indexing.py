@@ -144,3 +144,19 @@ def test_any_key_writes_what_numpy_writes(device: tensor.Device, data: st.DataOb
     ours[our_key] = tensor.asarray(values) if data.draw(st.booleans()) else values
     x[key] = values
     numpy.testing.assert_array_equal(numpy.asarray(ours), x, strict=True)
+
+
+@QUICK
+@given(data=st.data())
+def test_any_key_adds_what_numpy_adds(device: tensor.Device, data: st.DataObject) -> None:
+    shape, dtype = data.draw(shapes()), data.draw(st.sampled_from(["float32", "int64", "int16"]))
+    x, key = numbers(shape, dtype), data.draw(keys(shape))
+    place = expected(x, key)
+    if place is None:
+        return
+    kept = place.shape[data.draw(st.integers(0, place.ndim)) :]
+    values = numpy.arange(int(numpy.prod(kept))).reshape(kept).astype(dtype)
+    ours = laid_out(data, x)
+    tensor.index_add(ours, on_device(data, key), tensor.asarray(values))
+    numpy.add.at(x, key, values)
+    numpy.testing.assert_array_equal(numpy.asarray(ours), x, strict=True)

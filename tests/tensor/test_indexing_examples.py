@@ -75,6 +75,22 @@ def test_in_place_operators_count_a_repeated_index_once_as_in_numpy(table):
     assert values(table) == theirs.tolist()
 
 
+def test_index_add_counts_a_repeated_index_each_time_in_the_same_order_everywhere(device, generator):
+    places = generator.integers(-50, 50, 5000)
+    numbers = generator.normal(size=(5000, 130)).astype(numpy.float32)
+    for width, key in [(130, places), (1, places), (3, (slice(None), places))]:
+        theirs = numpy.ones((50, width) if not isinstance(key, tuple) else (width, 50), numpy.float32)
+        values = numbers[:, :width] if not isinstance(key, tuple) else numbers[:, :width].T
+        ours = tensor.asarray(theirs)
+        tensor.index_add(ours, tensor.asarray(key) if not isinstance(key, tuple) else key, values)
+        numpy.add.at(theirs, key, values)
+        numpy.testing.assert_array_equal(numpy.asarray(ours), theirs)
+    with pytest.raises(BadIndexError):
+        tensor.index_add(ours, tensor.asarray([50]), 1.0)
+    with pytest.raises(tensor.errors.DTypeError):
+        tensor.index_add(tensor.asarray([True]), [0], True)
+
+
 def test_writing_an_array_to_a_part_of_itself(table):
     theirs = numpy.asarray(table)
     table[[0, 1, 2]] = table[::-1]
