@@ -51,8 +51,7 @@ class Job:
     @property
     def digest(self) -> str:
         """SHA-256 over everything in the job, in hexadecimal: peers of one job agree on it."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest_of(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """The job as plain data for the wire."""
@@ -66,6 +65,15 @@ class Job:
             return cls(**{**facts, "uses": uses})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"the peer's job is not one of this version: {error}") from error
+
+
+def digest_of(facts: dict[str, Any]) -> str:
+    """The digest of a job as plain data; ProtocolError where a peer's is not plain."""
+    try:
+        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise ProtocolError(f"the peer's job is not plain data: {error}") from error
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _require(holds: bool, message: str) -> None:

@@ -300,6 +300,11 @@ def encode(message: Message) -> list[Payload]:
     return frames
 
 
+def size_bytes(message: Message) -> int:
+    """What a message takes on the wire."""
+    return sum(len(frame) for frame in encode(message))
+
+
 def decode(frames: list[Payload]) -> Message:
     """The message in `frames`; ProtocolError says what is wrong with them."""
     if not frames or len(frames[0]) > HEADER_BYTES_MOST:
@@ -358,7 +363,10 @@ def _structure(kind: Any, value: Any) -> Any:
     if is_dataclass(kind):
         kinds = _field_types(kind)  # type: ignore[arg-type]  # is_dataclass narrows to instances too
         if isinstance(value, list) and len(value) == len(kinds):
-            return kind(*(_structure(k, v) for k, v in zip(kinds, value, strict=True)))  # type: ignore[operator]  # a class
+            made = kind(*(_structure(k, v) for k, v in zip(kinds, value, strict=True)))  # type: ignore[operator]  # a class
+            if isinstance(made, View) and made.fault:
+                raise ProtocolError(f"a view was refused: {made.fault}")
+            return made
     elif typing.get_origin(kind) is tuple:
         kinds = typing.get_args(kind)
         if isinstance(value, list) and len(kinds) == 2 and kinds[1] is Ellipsis:

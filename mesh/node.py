@@ -260,6 +260,7 @@ class Node:
     # ---- founding, admitting, joining ----
 
     def _found(self, prepared: Prepared) -> None:
+        assert self._job is not None
         me = Member(
             self._me,
             self.host,
@@ -271,7 +272,8 @@ class Node:
             learns=False,
         )
         save_every = prepared.plan.evaluate_every if self._run_folder else 0
-        self._participant = Participant.founder(me, prepared.plan, self, _now(), save_every)
+        digest = self._job.digest
+        self._participant = Participant.founder(me, prepared.plan, self, _now(), save_every, digest)
 
     def _admit(self, source: str, hello: Hello) -> None:
         """Answer a process that wants to join: with the job, or with the reason why not."""

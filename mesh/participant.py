@@ -5,8 +5,10 @@ it was voted out.
 from dataclasses import replace
 
 from mesh import events
+from mesh.backlog import Backlog
 from mesh.errors import JobFailedError, RefusedError, UnreachableError
 from mesh.host import Host
+from mesh.job import digest_of
 from mesh.message import VERSION, Bye, Decided, Hello, Message, NotYet, Ready, Refused, Welcome
 from mesh.peer import Peer
 from mesh.plan import Plan
@@ -36,15 +38,19 @@ class Participant:
         self._host = host
         self._contacts = contacts
         self._patience_s = patience_s
+        self._job: str | None = None  # the digest of the job that this process has taken part in
         self._plan: Plan | None = None
         self._save_every = 0
         self._begin(now)
 
     @classmethod
-    def founder(cls, me: Member, plan: Plan, host: Host, now: float, save_every: int) -> "Participant":
-        """The first member of a new job."""
+    def founder(
+        cls, me: Member, plan: Plan, host: Host, now: float, save_every: int, job: str
+    ) -> "Participant":
+        """The first member of a new job, whose digest is `job`."""
         participant = cls(me, (), host, now, float("inf"))
         view = View(1, 1, (me,))
+        participant._job = job
         participant._plan = plan
         participant._save_every = save_every
         participant.peer = Peer(me, plan, view, host, now, save_every)
@@ -54,7 +60,7 @@ class Participant:
         self._asked_at = -ASK_INTERVAL_S
         self._answered_at = now
         self.known: View | None = None
-        self._early: list[tuple[str, Message]] = []
+        self._early: Backlog[Message] = Backlog()
 
     # ---- what comes in ----
 
@@ -68,7 +74,7 @@ class Participant:
             case Refused(reason):
                 raise RefusedError(reason)
             case Welcome():
-                self._on_welcome(message, now)
+                self._on_welcome(source, message, now)
             case NotYet():
                 self._answered_at = now
             case Bye(finished=True):
@@ -78,7 +84,7 @@ class Participant:
             case Decided(view):
                 self.known = view
             case _:
-                self._early.append((source, message))
+                self._early.add(source, message)
 
     def on_result(self, result: Result, now: float) -> None:
         """The compute thread has done something. JobFailedError if it cannot go on."""
@@ -143,12 +149,27 @@ class Participant:
             return f"no peer answered any more {where}: the job is done, or all its peers are gone"
         return f"no peer answered {where}: is `mesh start` running there, and is the port right?"
 
-    def _on_welcome(self, welcome: Welcome, now: float) -> None:
+    def _on_welcome(self, source: str, welcome: Welcome, now: float) -> None:
+        job = digest_of(welcome.job)
+        if self._job is None:
+            self._job = job
+        elif self._job != job:
+            self._give_up(source)
+            return
         self.known = welcome.view
         self._answered_at = now
         if self.welcome is None and self._plan is None:
             self.welcome = welcome
             self._host.prepare(welcome)
+
+    def _give_up(self, contact: str) -> None:
+        """Ask a peer no more that trains something else now. RefusedError if nobody else is left to ask."""
+        self._contacts = tuple(other for other in self._contacts if other != contact)
+        if not self._contacts:
+            raise RefusedError(
+                f"the peer at {contact} trains another job now, and nobody else of this one is known: "
+                "to take part in that one, type `mesh join` again"
+            )
 
     def _enter(self, view: View, now: float) -> None:
         me = view.member(self._me.id)
@@ -158,8 +179,7 @@ class Participant:
         for contact in self._contacts:
             self._host.close(contact)
         self.peer = Peer(me, self._plan, view, self._host, now, self._save_every)
-        early, self._early = self._early, []
-        for source, message in early:
+        for source, message in self._early.take():
             self.peer.on_message(source, message, now)
         self._follow(now)
 

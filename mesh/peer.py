@@ -40,13 +40,12 @@ from mesh.message import (
 from mesh.plan import Plan
 from mesh.steps import Steps
 from mesh.tasks import Failed, GradientDone, Result, Save
-from mesh.view import Member, View
+from mesh.view import SPEED_MOST, Member, View
 
 RECONNECT_S = 1.0  # a broken connection that is not back for so long makes its peer a suspect
 LEAVE_S = 0.7  # a leaver waits so long for a step boundary
 SPEED_DRIFT = 1.5  # shares are dealt anew when a measured speed differs so much from the view's
 SPEED_INTERVAL_S = 10.0
-SPEED_MOST = 1e12  # samples/s: more is no measurement
 PROBED_S = 3.0  # for so long after its connection broke a peer is probed, even if something of it comes late
 
 
@@ -291,7 +290,7 @@ class Peer:
 
     def _may_want_in(self, member: Member) -> bool:
         """Whether a wish makes sense: a speed that shares can be cut by, and a member before it is full."""
-        return 0 < member.speed <= SPEED_MOST and not (member.full and self._member(member.id) is None)
+        return member.makes_sense and not (member.full and self._member(member.id) is None)
 
     def _member(self, peer: str) -> Member | None:
         """A member of the latest view or of the one that this peer still works in."""

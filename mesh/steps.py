@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mesh import events
+from mesh.backlog import Backlog
 from mesh.exchange import Exchange
 from mesh.finals import Finals
 from mesh.host import Host
@@ -51,7 +52,6 @@ from mesh.view import Member, View
 READY_INTERVAL_S = 0.5
 STUCK_S = 2.0  # no progress for so long: ask once more for what is missing
 LOST_S = 15.0  # an exact peer that could not catch up with the others for so long joins again
-FUTURE_MESSAGES_MOST = 4096
 STEPS_AHEAD_MOST = 2  # others may push for the step after the one whose last UPDATE is on its way to here
 
 StepMessage = Push | Update | Weights
@@ -87,7 +87,7 @@ class Steps:
         self._exchange = Exchange()
         self._sponsor = Sponsor(host)
         self._learning: Learning | None = None
-        self._future: list[tuple[str, StepMessage]] = []
+        self._future: Backlog[StepMessage] = Backlog()
         self._headers: dict[tuple[int, int], tuple[int, float, int]] = {}
         self._ends_before: int | None = None
         self._moved_at = self._behind_since = 0.0
@@ -119,8 +119,7 @@ class Steps:
             self._go("excluded")
         elif self.applied == view.step - 1 and mine.full:
             self._shadow(self.applied)
-        waiting, self._future = self._future, []
-        return waiting
+        return self._future.take()
 
     def expect_view(self, view: View) -> bool:
         """A planned view is to begin; whether this peer's part in the present one is done."""
@@ -172,8 +171,7 @@ class Steps:
     def receive(self, source: str, message: StepMessage, now: float) -> None:
         """A message of a step; one of a view to come waits for it, one of a stranger is dropped."""
         if message.view[0] >= self.view.number and message.view != self.view.key:
-            if len(self._future) < FUTURE_MESSAGES_MOST:
-                self._future.append((source, message))
+            self._future.add(source, message)
             return
         if self._membership.is_frozen:
             return  # it has said what it holds, and nothing may be added to that

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+MEMBERS_MOST = 4096
+SOURCES_MOST = 1 << 16  # buckets of a million parameters each
+NAME_CHARACTERS_MOST = 1000
+SPEED_MOST = 1e12  # samples/s: more is no measurement
+
 ViewKey = tuple[int, tuple[int, str]]  # a view's number, and the ballot in which its members were proposed
 
 
@@ -22,6 +27,13 @@ class Member:
     speed: float
     full: bool
     learns: bool
+
+    @property
+    def makes_sense(self) -> bool:
+        """Whether a member of which a peer was told can be one."""
+        names = max(len(self.id), len(self.host), len(self.device)) <= NAME_CHARACTERS_MOST
+        ports = all(0 <= port < 1 << 16 for port in (self.port, self.bulk_port))
+        return bool(self.id) and names and ports and 0 < self.speed <= SPEED_MOST
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,22 @@ class View:
     def learners(self) -> tuple[str, ...]:
         """The ids of the thin members that are to be full."""
         return tuple(member.id for member in self.members if member.learns and not member.full)
+
+    @property
+    def fault(self) -> str:
+        """What makes no sense in a view of which a peer was told; empty where all does."""
+        if len(self.members) > MEMBERS_MOST or len(self.sources) > SOURCES_MOST:
+            return f"{len(self.members)} members and {len(self.sources)} sources are too many"
+        if self.number < 1 or self.step < 1:
+            return f"number {self.number} from step {self.step}, where both begin with 1"
+        if len(set(self.ids)) < len(self.members):
+            return "two members have one id"
+        if not self.servers:
+            return "it has no full member"
+        if not set(self.sources) <= set(self.servers):
+            return "a source is none of its full members"
+        absurd = next((member for member in self.members if not member.makes_sense), None)
+        return f"{absurd!r:.200} cannot be a member" if absurd else ""
 
     def member(self, peer: str) -> Member | None:
         """The member of that id, or None."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from mesh import events, schedule
 from mesh.errors import UnreachableError
+from mesh.job import digest_of
 from mesh.loopback import Network, Process
 from mesh.message import Push, Welcome
 from mesh.participant import Participant
@@ -180,7 +181,7 @@ class Simulation:
         process = Process(self.network, f"{host}:1", computer, self.emit)
         me = Member(process.id, host, 1, 2, "simulated", speed, full=thin is None, learns=thin is False)
         if thin is None:
-            participant = Participant.founder(me, self.plan, process, now, 0)
+            participant = Participant.founder(me, self.plan, process, now, 0, digest_of({}))
         else:
             contacts = tuple(other.address for other in self.processes)
             participant = Participant(me, contacts, process, now, 60.0)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from dataclasses import replace
 
 import msgpack
 import pytest
@@ -10,23 +11,42 @@ from hypothesis import strategies as st
 
 from mesh import message
 from mesh.errors import ProtocolError
-from mesh.message import Hello, Ping, Push, Want, decode, encode
-from mesh.view import Member, View, ViewKey
+from mesh.message import Accept, Decided, Hello, Ping, Promise, Push, Want, Welcome, decode, encode
+from mesh.view import MEMBERS_MOST, Member, View, ViewKey
 
 numbers = st.integers(-(2**63), 2**63 - 1)
 reals = st.floats(allow_nan=False)
 names = st.text(max_size=20)
 ballots = st.tuples(numbers, names)
 members = st.builds(Member, names, names, numbers, numbers, names, reals, st.booleans(), st.booleans())
-views = st.builds(
-    View,
-    numbers,
-    numbers,
-    st.lists(members, max_size=3).map(tuple),
-    st.lists(names, max_size=3).map(tuple),
-    st.booleans(),
-    ballots,
-)
+
+
+@st.composite
+def sensible_views(draw: st.DrawFn) -> View:
+    """Views that a peer takes from the wire: the others are refused."""
+    ids = draw(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=3, unique=True))
+    ports, speeds = st.integers(0, 65535), st.floats(1e-6, 1e12)
+    full = draw(st.lists(st.booleans(), min_size=len(ids), max_size=len(ids)).filter(any))
+    listed = tuple(
+        Member(
+            peer,
+            draw(names),
+            draw(ports),
+            draw(ports),
+            draw(names),
+            draw(speeds),
+            serves,
+            draw(st.booleans()),
+        )
+        for peer, serves in zip(ids, full, strict=True)
+    )
+    servers = [peer for peer, serves in zip(ids, full, strict=True) if serves]
+    sources = tuple(draw(st.lists(st.sampled_from(servers), max_size=3)))
+    first = st.integers(1, 2**63 - 1)
+    return View(draw(first), draw(first), listed, sources, draw(st.booleans()), draw(ballots))
+
+
+views = sensible_views()
 plain = st.recursive(
     st.none() | st.booleans() | numbers | reals | names,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
@@ -73,6 +93,50 @@ def test_there_and_back(kind):
         assert decode([memoryview(frame) for frame in encode(sent)]) == sent
 
     check()
+
+
+ALICE = Member("alice", "127.0.0.1", 1, 2, "device", 1.0, full=True, learns=False)
+BOB = replace(ALICE, id="bob", full=False)
+SENSIBLE = View(3, 7, (ALICE, BOB), ("alice", "alice"))
+
+
+@pytest.mark.parametrize(
+    ("view", "why"),
+    [
+        (replace(SENSIBLE, members=()), "no full member"),
+        (replace(SENSIBLE, members=(BOB,), sources=()), "no full member"),
+        (replace(SENSIBLE, members=(ALICE, ALICE)), "one id"),
+        (replace(SENSIBLE, sources=("alice", "bob")), "source"),
+        (replace(SENSIBLE, sources=("mallory",)), "source"),
+        (replace(SENSIBLE, number=0), "begin with 1"),
+        (replace(SENSIBLE, step=-5), "begin with 1"),
+        (replace(SENSIBLE, sources=("alice",) * 65_537), "too many"),
+        (
+            replace(SENSIBLE, members=(ALICE, *(replace(BOB, id=f"{n}") for n in range(MEMBERS_MOST)))),
+            "too many",
+        ),
+        *(
+            (replace(SENSIBLE, members=(ALICE, replace(BOB, **change))), "cannot be a member")
+            for change in (
+                {"id": ""},
+                {"id": "x" * 2000},
+                {"device": "x" * 2000},
+                {"host": "x" * 2000},
+                {"port": 65_536},
+                {"bulk_port": -1},
+                {"speed": 0.0},
+                {"speed": float("nan")},
+                {"speed": float("inf")},
+            )
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_views_without_sense_are_refused(view, why):
+    assert decode(encode(Decided(SENSIBLE))) == Decided(SENSIBLE)
+    promise = Promise(2, (1, "alice"), (1, "bob"), view, 6, ())
+    for sent in (Decided(view), Accept(2, (1, "alice"), view), Welcome({}, {}, view), promise):
+        assert why in refused(encode(sent))
 
 
 def refused(frames) -> str:

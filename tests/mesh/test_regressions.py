@@ -10,13 +10,28 @@ import pytest
 import zmq
 
 import nn
+from mesh.backlog import BYTES_MOST
 from mesh.datasets import Manifest, Store
 from mesh.errors import ProtocolError, RefusedError
 from mesh.job import Job
 from mesh.learning import Learning
 from mesh.loopback import Process
 from mesh.membership import Membership, Progress
-from mesh.message import Bye, Message, Ping, Prepare, Promise, Push, Ready, State, Update, Weights, encode
+from mesh.message import (
+    Bye,
+    Message,
+    Ping,
+    Prepare,
+    Promise,
+    Push,
+    Ready,
+    State,
+    Update,
+    Weights,
+    Welcome,
+    encode,
+    size_bytes,
+)
 from mesh.tasks import Merge, Result, Spoiled, Task
 from mesh.transport import Transport
 from mesh.view import Member, View
@@ -310,3 +325,34 @@ def test_worker_names_the_push_that_does_not_decode():
     worker.execute(Merge(key, 1, 0, pushes), results.append)
     assert [type(result) for result in results] == [Spoiled]
     assert results[0].number == 1
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["founder", "joiner"])
+def test_peer_that_was_voted_out_does_not_join_another_job(number):
+    """The process at an address that it knows may have ended, and another one of another job listen there."""
+    simulation = mesh_of(full=3)
+    participant = simulation.processes[number].participant
+    view, now = participant.peer.view, simulation.network.now
+    participant.peer.ended = "excluded"
+    participant.on_tick(now)
+    assert participant.peer is None
+    one, other = participant._contacts
+    participant.on_message(one, Welcome({"network": "another"}, {}, view), now)
+    assert participant._contacts == (other,)
+    assert participant.known is None
+    participant.on_message(other, Welcome({}, {}, view), now)
+    assert participant.known == view
+    with pytest.raises(RefusedError, match=r"trains another job now.*mesh join"):
+        participant.on_message(other, Welcome({"network": "another"}, {}, view), now)
+
+
+def test_messages_of_views_to_come_do_not_fill_the_memory(pair):
+    """Thousands of them were kept, of any size."""
+    simulation, peer, _ = pair
+    first = simulation.processes[0].participant.peer
+    number, ballot = first.view.key
+    early = Push((number + 1, ballot), first.steps.applied + 1, 0, 1, 0.5, 0, bytes(16 << 20))
+    for _ in range(100):
+        first.on_message(peer.me.id, early, simulation.network.now)
+    kept = sum(size_bytes(message) for _, message in first.steps._future.take())
+    assert BYTES_MOST - size_bytes(early) < kept <= BYTES_MOST
