@@ -2,7 +2,7 @@
 
 from nn import data, initialization, models
 from nn.autograd import value_and_grad
-from nn.definition import load_definition, register, to_definition
+from nn.definition import load_definition, to_definition
 from nn.derivatives import derivative
 from nn.errors import (
     DataError,
@@ -14,15 +14,19 @@ from nn.errors import (
     SaveError,
 )
 from nn.gradient_check import check_gradient
+from nn.graph import Graph, Node
 from nn.layer import Entry, Layer, Parameter
-from nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from nn.layer_types import register
+from nn.layers import Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from nn.losses import accuracy, softmax_cross_entropy
 from nn.optimizers import SGD, load_optimizer
 from nn.saving import Saved, load, save
 
 __all__ = [
     "SGD",
+    "Add",
     "AvgPool2d",
+    "Concat",
     "Conv2d",
     "DataError",
     "DefinitionError",
@@ -30,11 +34,13 @@ __all__ = [
     "Entry",
     "Flatten",
     "GradientError",
+    "Graph",
     "Layer",
     "LayerShapeError",
     "Linear",
     "MaxPool2d",
     "NetworkError",
+    "Node",
     "NotInitializedError",
     "Parameter",
     "ReLU",

@@ -1,130 +1,124 @@
 """Networks as data: the JSON form of the 2016 system (mil-tokyo/sukiyaki2, example/mnist/lenet.json).
 
 A list of {"name", "type", "inputs", "outputs", "params", "phase"}: each layer takes the blobs that it names
-as inputs and makes those that it names as outputs. A definition that the 2016 system trained loads unchanged,
-as far as its layers exist here and follow one another; layers that read data (`blob_data`,
-`data_augmentation`) are passed over, since a job names its data separately. Layers of one's own are added
-with `nn.register("type_name")`.
+as inputs and makes those that it names as outputs, in any order. A definition that the 2016 system trained
+loads unchanged. Layers that read data (`blob_data`, `data_augmentation`, …) are passed over, since a job
+names its data separately; `branch` only gives a blob more names; and the layers that judge (a loss and
+`accuracy`) say what the network's output is.
 """
 
+import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from nn.errors import DefinitionError, NetworkError
+from nn.graph import Graph, Node, ordered, trace
 from nn.layer import Layer
-from nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from nn.layer_types import Params, form_named, form_of, type_names
+from nn.layers import Sequential
 
 Definition = list[dict[str, Any]]
-Params = dict[str, Any]
-LayerType = TypeVar("LayerType", bound=type[Layer])
 
-_DATA_TYPES = ("blob_data", "data_augmentation")
-_JUDGING_TYPES = ("softmax_cross_entropy", "accuracy")
-
-
-@dataclass(frozen=True)
-class _Form:
-    """How a layer of one type is read from "params", and written to them."""
-
-    type_name: str
-    read: Callable[..., Layer]
-    write: Callable[[Any], Params]
-
-
-_by_type: dict[str, _Form] = {}
-_by_class: dict[type[Layer], _Form] = {}
-
-
-def register(type_name: str) -> Callable[[LayerType], LayerType]:
-    """Make the decorated `Layer` class known as `type_name`; "params" go to its constructor."""
-
-    def remember(layer_class: LayerType) -> LayerType:
-        present = _by_type.get(type_name)
-        if present is not None and present.read.__qualname__ != layer_class.__qualname__:
-            raise DefinitionError(
-                f"The layer type {type_name!r} is taken already; register {layer_class.__name__} as another."
-            )
-        _add(layer_class, _Form(type_name, layer_class, lambda layer: dict(layer.arguments)))
-        return layer_class
-
-    return remember
-
-
-def _add(layer_class: type[Layer], form: _Form) -> None:
-    _by_class[layer_class] = form
-    _by_type.setdefault(form.type_name, form)
-    if form.read is layer_class:
-        _by_type[form.type_name] = form
+_DATA_TYPES = ("blob_data", "data_augmentation", "mnist_data")
+_LOSSES = ("softmax_cross_entropy", "loss")
+_JUDGING_TYPES = (*_LOSSES, "accuracy")
 
 
 # Writing
 
 
 def to_definition(network: Layer) -> Definition:
-    """The definition of a `Sequential` network of known layers, with its loss and its accuracy at the end.
+    """The definition of a network of known layers, however they are nested, with its loss and its accuracy.
 
     Raises `DefinitionError`, which names the layer that cannot be written.
     """
-    if not isinstance(network, Sequential):
-        raise DefinitionError(f"Only a Sequential network has a definition; {network.title} is none.")
-    definition: Definition = []
-    blob = "data"
-    for name, layer in network.children.items():
-        type_name, params = _written(name, layer)
-        definition.append(_entry(name, type_name, [blob], params))
-        blob = name
-    definition.append(_entry("loss", "softmax_cross_entropy", [blob, "label"], {}))
-    definition.append({**_entry("accuracy", "accuracy", [blob, "label"], {}), "phase": ["test"]})
-    return definition
+    nodes, output = trace(network, lambda layer: form_of(layer) is not None)
+    definition = [_written(node) for node in nodes]
+    definition += [
+        _entry("loss", network.loss, [output, "label"], {}),
+        {**_entry("accuracy", "accuracy", [output, "label"], {}), "phase": ["test"]},
+    ]
+    return [*_branched(definition, judged=output)]
 
 
-def _entry(name: str, type_name: str, inputs: list[str], params: Params) -> dict[str, Any]:
-    return {"name": name, "type": type_name, "inputs": inputs, "outputs": [name], "params": params}
+def _entry(name: str, type_name: str, inputs: Iterable[str], params: Params) -> dict[str, Any]:
+    return {"name": name, "type": type_name, "inputs": [*inputs], "outputs": [name], "params": params}
 
 
-def _written(name: str, layer: Layer) -> tuple[str, Params]:
-    form = _by_class.get(type(layer))
-    if form is None:
-        raise DefinitionError(
-            f"Layer {name!r} is a {type(layer).__name__}, which definitions do not know: "
-            f'put @nn.register("…") above the class.'
-        )
+def _written(node: Node) -> dict[str, Any]:
+    form = form_of(node.layer)
+    assert form is not None  # trace() looked into the others
     try:
-        params: Params = json.loads(json.dumps(form.write(layer)))
+        params: Params = json.loads(json.dumps(form.write(node.layer)))
     except (TypeError, ValueError) as error:
-        raise DefinitionError(f"Layer {name!r} cannot be written as JSON: {error}.") from error
-    return form.type_name, params
+        raise DefinitionError(f"Layer {node.name!r} cannot be written as JSON: {error}.") from error
+    if form.type_name == "plus":
+        params = {"n_input": len(node.inputs)}
+    return _entry(node.name, form.type_name, node.inputs, params)
+
+
+def _branched(definition: Definition, judged: str) -> Iterator[dict[str, Any]]:
+    """With a `branch` after each blob that several layers take, as the 2016 system wants it."""
+    takers: dict[str, list[dict[str, Any]]] = {}
+    for entry in definition:
+        if entry["type"] not in _JUDGING_TYPES:
+            for blob in entry["inputs"]:
+                takers.setdefault(blob, []).append(entry)
+    branches = {blob: entries for blob, entries in takers.items() if len(entries) > 1 and blob != judged}
+    if "data" in branches:
+        yield _branch("data", branches["data"])
+    for entry in definition:
+        yield entry
+        if entry["outputs"][0] in branches:
+            yield _branch(entry["outputs"][0], branches[entry["outputs"][0]])
+
+
+def _branch(blob: str, takers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The branch of a blob; the layers that take it take one of its outputs each."""
+    names = [f"{blob}_{number}" for number in range(len(takers))]
+    for name, taker in zip(names, takers, strict=True):
+        taker["inputs"][taker["inputs"].index(blob)] = name
+    return _entry(f"{blob}_branch", "branch", [blob], {"n_output": len(names)}) | {"outputs": names}
 
 
 # Reading
 
 
-def load_definition(source: Sequence[dict[str, Any]] | str | Path) -> Sequential:
+@dataclass(frozen=True)
+class _Entry:
+    """One line of a definition, with its fields checked."""
+
+    name: str
+    type_name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    params: Params
+
+
+def load_definition(source: Sequence[dict[str, Any]] | str | Path) -> Layer:
     """The network of a definition, given as a list or as the path of a JSON file; not yet initialized.
 
-    Raises `DefinitionError`, which names the layer that cannot be made.
+    A Sequential where each layer takes what the one before it makes, else a Graph. Raises `DefinitionError`,
+    which names the layer that cannot be made, or whose blobs lead nowhere.
     """
-    entries = _parsed(Path(source)) if isinstance(source, (str, Path)) else source
-    if not isinstance(entries, Sequence) or not all(isinstance(entry, dict) for entry in entries):
-        raise DefinitionError(f"A definition is a list of objects, got {type(entries).__name__}.")
-    layers: dict[str, Layer] = {}
-    blob: str | None = None
-    for position, entry in enumerate(entries):
-        name, type_name = _field(entry, "name", position), _field(entry, "type", position)
-        if type_name in _DATA_TYPES:
-            continue
-        if name in layers:
-            raise DefinitionError(f"There are two layers named {name!r}; give each a name of its own.")
-        _check_chain(name, entry, blob, judging=type_name in _JUDGING_TYPES)
-        if type_name not in _JUDGING_TYPES:
-            layers[name] = _made(name, type_name, entry.get("params", {}))
-            blob = entry["outputs"][0]
-    if not layers:
+    raw = _parsed(Path(source)) if isinstance(source, (str, Path)) else source
+    if not isinstance(raw, Sequence) or not all(isinstance(entry, dict) for entry in raw):
+        raise DefinitionError(f"A definition is a list of objects, got {type(raw).__name__}.")
+    entries = [_checked(position, entry) for position, entry in enumerate(raw)]
+    names = [entry.name for entry in entries]
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise DefinitionError(f"There are two layers named {double!r}; give each a name of its own.")
+    judging = [entry for entry in entries if entry.type_name in _JUDGING_TYPES]
+    nodes = _nodes(entries)
+    if not nodes:
         raise DefinitionError("The definition has no layer that computes anything.")
-    return Sequential(**layers)
+    network = _joined(nodes, _input_of(nodes, entries), judging)
+    network.loss = next((each.type_name for each in judging if each.type_name in _LOSSES), network.loss)
+    return network
 
 
 def _parsed(path: Path) -> Any:
@@ -138,7 +132,27 @@ def _parsed(path: Path) -> Any:
         raise DefinitionError(f"{path} is not JSON: {error}.") from error
 
 
-def _field(entry: dict[str, Any], key: str, position: int) -> str:
+def _checked(position: int, entry: dict[str, Any]) -> _Entry:
+    name, type_name = _text(entry, "name", position), _text(entry, "type", position)
+    inputs, outputs = (_blobs(entry, key, name) for key in ("inputs", "outputs"))
+    computes = type_name not in (*_DATA_TYPES, *_JUDGING_TYPES)
+    if computes and not inputs:
+        raise DefinitionError(f"Layer {name!r} takes no blob; expected at least one input.")
+    if computes and type_name != "branch" and len(outputs) != 1:
+        raise DefinitionError(f"Layer {name!r} makes {list(outputs)}; expected one output.")
+    if computes and "phase" in entry:
+        raise DefinitionError(
+            f"Layer {name!r} is for the phase {entry['phase']} only; a layer must be in both."
+        )
+    if type_name in _JUDGING_TYPES and len(inputs) != 2:
+        raise DefinitionError(f"Layer {name!r} takes {list(inputs)}; expected 2 inputs, output and labels.")
+    params = entry.get("params", {})
+    if not isinstance(params, dict):
+        raise DefinitionError(f"Layer {name!r} has params {params!r}; expected an object.")
+    return _Entry(name, type_name, inputs, outputs, params)
+
+
+def _text(entry: dict[str, Any], key: str, position: int) -> str:
     value = entry.get(key)
     if not isinstance(value, str) or not value:
         raise DefinitionError(
@@ -147,98 +161,76 @@ def _field(entry: dict[str, Any], key: str, position: int) -> str:
     return value
 
 
-def _check_chain(name: str, entry: dict[str, Any], blob: str | None, judging: bool) -> None:
-    """A layer takes what the one before it made, and makes one blob; a loss also takes labels."""
-    inputs, outputs = entry.get("inputs"), entry.get("outputs")
-    count = 2 if judging else 1
-    if not isinstance(inputs, list) or len(inputs) != count or (blob is not None and inputs[0] != blob):
-        raise DefinitionError(
-            f"Layer {name!r} takes {inputs}; expected {count} input(s), the first of them "
-            f"{blob or 'the data'!r}: networks that branch are not supported."
-        )
-    if not isinstance(outputs, list) or len(outputs) != 1:
-        raise DefinitionError(f"Layer {name!r} makes {outputs}; expected one output.")
-    if "phase" in entry and not judging:
-        raise DefinitionError(
-            f"Layer {name!r} is for the phase {entry['phase']} only; a layer must be in both."
-        )
+def _blobs(entry: dict[str, Any], key: str, name: str) -> tuple[str, ...]:
+    value = entry.get(key)
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise DefinitionError(f"Layer {name!r} has {key} {value!r}; expected a list of blobs' names.")
+    return tuple(value)
 
 
-def _made(name: str, type_name: str, params: Params) -> Layer:
-    form = _by_type.get(type_name)
+def _nodes(entries: Sequence[_Entry]) -> list[Node]:
+    """The layers that compute, with the names that branches give replaced by the blobs they stand for."""
+    meant = {name: each.inputs[0] for each in entries if each.type_name == "branch" for name in each.outputs}
+
+    def blob(name: str) -> str:
+        seen = set()
+        while name in meant and name not in seen:
+            seen.add(name)
+            name = meant[name]
+        return name
+
+    computing = [e for e in entries if e.type_name not in (*_DATA_TYPES, *_JUDGING_TYPES, "branch")]
+    return [Node(e.name, _made(e), tuple(map(blob, e.inputs)), e.outputs[0]) for e in computing]
+
+
+def _made(entry: _Entry) -> Layer:
+    form = form_named(entry.type_name)
     if form is None:
         raise DefinitionError(
-            f"Layer {name!r} is of the unknown type {type_name!r}. Known are: {', '.join(sorted(_by_type))}. "
+            f"Layer {entry.name!r} is of the unknown type {entry.type_name!r}. "
+            f"Known are: {', '.join(type_names())}. "
             "A type of your own is made known by --use and the file that registers it."
         )
     try:
-        return form.read(**params)
+        layer = form.read(**entry.params)
+        inspect.signature(layer.forward).bind(*entry.inputs)
     except (TypeError, ValueError, NetworkError) as error:
         raise DefinitionError(
-            f"Layer {name!r} of type {type_name!r} cannot be made: {str(error).rstrip('.')}."
+            f"Layer {entry.name!r} of type {entry.type_name!r} cannot be made: {str(error).rstrip('.')}."
         ) from error
+    layer.name = entry.name
+    return layer
 
 
-# The types of the 2016 system; "flatten" and "ceil_mode" are ours
+def _input_of(nodes: Sequence[Node], entries: Sequence[_Entry]) -> str:
+    """The blob that the network takes: what a data layer makes, else the one that no layer makes."""
+    made = {node.output for node in nodes}
+    free = list(dict.fromkeys(name for node in nodes for name in node.inputs if name not in made))
+    data = {name for entry in entries if entry.type_name in _DATA_TYPES for name in entry.outputs}
+    found = [name for name in free if name in data or not data] or free
+    if len(found) > 1 and "data" in found:
+        return "data"
+    if not found:
+        raise DefinitionError(f"Layer {nodes[0].name!r} takes what others make of it: no layer takes data.")
+    return found[0]
 
 
-def _convolution_2d(
-    in_size: int, out_size: int, ksize: Any, stride: Any = 1, pad: Any = 0, bias: bool = True
-) -> Conv2d:
-    return Conv2d(in_size, out_size, ksize, stride, pad, bias)
-
-
-def _convolution_2d_params(layer: Conv2d) -> Params:
-    return {
-        "in_size": layer.in_channels,
-        "out_size": layer.out_channels,
-        "ksize": layer.kernel_size,
-        "stride": layer.stride,
-        "pad": layer.padding,
-        "bias": layer.has_bias,
-    }
-
-
-_POOLS: dict[str, tuple[type[MaxPool2d | AvgPool2d], bool]] = {
-    "max": (MaxPool2d, True),  # with the ceil_mode of 2016
-    "average": (AvgPool2d, False),
-}
-
-
-def _pooling_2d(
-    type: str, ksize: Any, stride: Any = None, pad: Any = 0, ceil_mode: bool | None = None
-) -> Layer:
-    if type not in _POOLS:
-        raise ValueError(f"its pooling is {type!r}, expected {' or '.join(_POOLS)}")
-    pool, usual = _POOLS[type]
-    return pool(ksize, stride, pad, usual if ceil_mode is None else ceil_mode)
-
-
-def _pooling_2d_params(layer: MaxPool2d | AvgPool2d) -> Params:
-    kind = next(kind for kind, (pool, _) in _POOLS.items() if isinstance(layer, pool))
-    params: Params = {"type": kind, "ksize": layer.size, "stride": layer.stride, "pad": layer.padding}
-    return params if layer.ceil_mode == _POOLS[kind][1] else {**params, "ceil_mode": layer.ceil_mode}
-
-
-def _linear(out_size: int, in_size: Any = None, in_shape: Any = None, bias: bool = True) -> Linear:
-    if (in_size is None) == (in_shape is None):
-        raise ValueError("expected either in_size or in_shape")
-    return Linear(in_size if in_shape is None else in_shape, out_size, bias)
-
-
-def _linear_params(layer: Linear) -> Params:
-    return {"in_shape": layer.in_shape, "out_size": layer.out_features, "bias": layer.has_bias}
-
-
-_add(Conv2d, _Form("convolution_2d", _convolution_2d, _convolution_2d_params))
-_add(MaxPool2d, _Form("pooling_2d", _pooling_2d, _pooling_2d_params))
-_add(AvgPool2d, _Form("pooling_2d", _pooling_2d, _pooling_2d_params))
-_add(Linear, _Form("linear", _linear, _linear_params))
-_add(ReLU, _Form("relu", ReLU, lambda layer: {}))
-_add(Flatten, _Form("flatten", Flatten, lambda layer: {}))
-_add(
-    Dropout,
-    _Form(
-        "dropout", lambda dropout_ratio: Dropout(dropout_ratio), lambda layer: {"dropout_ratio": layer.ratio}
-    ),
-)
+def _joined(nodes: list[Node], input: str, judging: Sequence[_Entry]) -> Layer:
+    judged = {entry.inputs[0] for entry in judging}
+    if len(judged) > 1:
+        raise DefinitionError(f"The loss and the accuracy judge different blobs: {sorted(judged)}.")
+    try:
+        chain = ordered(nodes, input)
+        output = judged.pop() if judged else chain[-1].output
+        taken = {name for node in chain for name in node.inputs}
+        loose = next((n for n in chain if n.output not in taken and n.output != output), None)
+        if loose is not None:
+            raise DefinitionError(
+                f"Layer {loose.name!r} makes the blob {loose.output!r}, which nothing takes."
+            )
+        follows = [input, *(node.output for node in chain)]
+        if all(node.inputs == (before,) for node, before in zip(chain, follows, strict=False)):
+            return Sequential(**{node.name: node.layer for node in chain})
+        return Graph(nodes, input, output)
+    except NetworkError as error:
+        raise error if isinstance(error, DefinitionError) else DefinitionError(str(error)) from error

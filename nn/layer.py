@@ -55,6 +55,15 @@ def Parameter(shape: Sequence[int], initializer: Initializer = zeros) -> Any:  #
     return ParameterPlan(tuple(shape), initializer)
 
 
+class Blob:
+    """What takes an array's place when a network is called to see its structure (nn.graph), not to
+    compute."""
+
+    def apply(self, layer: "Layer", inputs: Sequence[Any]) -> Any:
+        """What stands for layer(*inputs)."""
+        raise NotImplementedError
+
+
 class Layer:
     """A part of a network, or all of it: `forward` takes arrays to an array.
 
@@ -66,6 +75,7 @@ class Layer:
 
     name: str
     path: str
+    loss: str = "softmax_cross_entropy"  # by its name in nn.losses
     arguments: dict[str, Any]
     training: bool
     table: tuple[Entry, ...]
@@ -94,6 +104,8 @@ class Layer:
     forward: Callable[..., Array] = _no_forward
 
     def __call__(self, *inputs: Array) -> Array:
+        if inputs and isinstance(inputs[0], Blob):
+            return inputs[0].apply(self, inputs)  # type: ignore[no-any-return]  # a blob, for an array
         if hasattr(self, "backward"):
             return autograd.call_with_own_backward(self, inputs)
         return self.forward(*inputs)

@@ -163,9 +163,18 @@ def broken(position: int, **changes: Any) -> list[dict[str, Any]]:
         (broken(6, params={"out_size": 2}), "'fc3' .* expected either in_size or in_shape"),
         (
             broken(4, inputs=["conv1"]),
-            r"Layer 'conv2' takes \['conv1'\]; expected 1 input\(s\), .* 'pool1': .*branch",
+            "Layer 'pool1' makes the blob 'pool1', which nothing takes",
         ),
-        (broken(4, inputs=["pool1", "conv1"]), "Layer 'conv2' takes .*branch"),
+        (broken(4, inputs=["pool1", "conv1"]), "'conv2' .* cannot be made: too many positional arguments"),
+        (broken(4, inputs=["pool9"]), "Layer 'pool1' makes .* nothing takes|'conv2' takes the blob 'pool9'"),
+        (
+            broken(4, outputs=["conv1"]),
+            "Layer 'conv2' makes the blob 'conv1', which layer 'conv1' is already",
+        ),
+        (broken(3, inputs=["pool2"]), "The layers '.*pool1.*' take each other's outputs in a circle"),
+        (broken(4, inputs="pool1"), "Layer 'conv2' has inputs 'pool1'; expected a list of blobs' names"),
+        (broken(4, params=[5]), r"Layer 'conv2' has params \[5\]; expected an object"),
+        (broken(10, inputs=["fc3", "label"]), r"judge different blobs: \['fc3', 'pred'\]"),
         (broken(4, outputs=[]), r"Layer 'conv2' makes \[\]; expected one output"),
         (broken(4, phase=["train"]), r"Layer 'conv2' is for the phase \['train'\] only"),
         (broken(4, name="conv1"), "two layers named 'conv1'"),
@@ -193,7 +202,84 @@ def test_what_cannot_be_written_names_the_layer() -> None:
         DefinitionError, match=r"Layer 'odd' is a Unknown, which definitions do not know: put @nn.reg"
     ):
         nn.to_definition(nn.Sequential(odd=Unknown()))
-    with pytest.raises(DefinitionError, match="Only a Sequential network"):
-        nn.to_definition(nn.ReLU())
+
+    class Scaled(nn.Layer):
+        """Looked into, and found to compute by itself."""
+
+        def forward(self, x: Array) -> Array:
+            return x * 2
+
+    with pytest.raises(DefinitionError, match="Layer 'scale' is a Scaled, which definitions do not know"):
+        nn.to_definition(nn.Sequential(scale=Scaled()))
+    relu = nn.ReLU()
+    with pytest.raises(DefinitionError, match=r"Layer '[01]' is used in two places"):
+        nn.to_definition(nn.Sequential(relu, relu))
     with pytest.raises(DefinitionError, match="Layer 'shift' cannot be written as JSON"):
         nn.to_definition(nn.Sequential(shift=Shift(3, start=numpy.float32(1))))  # type: ignore[arg-type]  # the error
+
+
+class Residual(nn.Layer):
+    """Two ways that meet, of known layers: definitions look into it."""
+
+    def __init__(self, size: int) -> None:
+        self.first, self.relu, self.second = nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size)
+
+    def forward(self, x: Array) -> Array:
+        return self.second(self.relu(self.first(x))) + x
+
+
+class Forked(nn.Layer):
+    def __init__(self) -> None:
+        self.block, self.narrow, self.join = Residual(3), nn.Linear(3, 2), nn.Concat()
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: Array) -> Array:
+        y = self.block(x)
+        return self.head(self.join(y, self.narrow(x), y))
+
+
+def test_networks_that_branch_are_written_and_read_back_equal() -> None:
+    network = Forked()
+    definition = nn.to_definition(network)
+    types = [entry["type"] for entry in definition]
+    assert types[0] == "branch"  # the data goes two ways, and within the block two ways again
+    assert {"plus", "concat"} < set(types)
+    again = nn.load_definition(json.loads(json.dumps(definition)))
+    assert isinstance(again, nn.Graph)
+    assert nn.to_definition(again) == definition
+    assert same_outputs(network, again, (4, 3))
+    assert list(network.parameters()) != []
+    assert set(network.parameters()) == set(again.parameters())
+    mixed = nn.load_definition(definition[::-1])
+    assert same_outputs(network, mixed, (4, 3))
+
+
+def test_a_graph_trains_like_the_network_that_it_was_written_from(device: Device) -> None:
+    x = tensor.asarray(numpy.random.default_rng(3).random((4, 3), numpy.float32), device=device)
+    labels = tensor.asarray([0, 1, 1, 0], device=device)
+    gradients = []
+    for network in (Forked(), nn.load_definition(nn.to_definition(Forked()))):
+        network.initialize(device, seed=2)
+        step = nn.value_and_grad(network, lambda x, y, n=network: nn.softmax_cross_entropy(n(x), y))  # type: ignore[misc]
+        gradients.append({name: numpy.asarray(each) for name, each in step(x, labels)[1].items()})
+    for name, each in gradients[0].items():
+        numpy.testing.assert_allclose(each, gradients[1][name], rtol=1e-5, atol=1e-7)
+
+
+def test_the_loss_of_a_definition_is_the_networks() -> None:
+    definition = nn.to_definition(nn.Sequential(fc=nn.Linear(3, 2)))
+    definition[1]["type"] = "loss"
+    assert nn.load_definition(definition).loss == "loss"
+    assert nn.to_definition(nn.load_definition(definition)) == definition
+
+
+def test_graphs_refuse_what_leads_nowhere() -> None:
+    with pytest.raises(nn.NetworkError, match="output 'y' is made by no layer"):
+        nn.Graph([nn.Node("a", nn.ReLU(), ("data",), "a")], "data", "y")
+    named = nn.Sequential(sum=nn.Add()).children["sum"]
+    with pytest.raises(
+        nn.LayerShapeError, match=r"Add 'sum' expected an input of shape \[2, 3\], got \[2, 1\]"
+    ):
+        named(tensor.zeros((2, 3)), tensor.zeros((2, 1)))
+    with pytest.raises(nn.LayerShapeError, match=r"\[2, 3\] but for axis 1, got \[3, 3\]"):
+        nn.Concat()(tensor.zeros((2, 3)), tensor.zeros((3, 3)))

@@ -5,7 +5,7 @@ import types
 import nn
 
 PROMISED = {
-    *("Layer", "Parameter", "Entry", "Sequential"),
+    *("Layer", "Parameter", "Entry", "Sequential", "Graph", "Node", "Add", "Concat"),
     *("Conv2d", "MaxPool2d", "AvgPool2d", "Linear", "ReLU", "Flatten", "Dropout"),
     *("value_and_grad", "derivative", "check_gradient", "softmax_cross_entropy", "accuracy"),
     *("SGD", "load_optimizer", "save", "load", "Saved", "to_definition", "load_definition", "register"),
