@@ -76,7 +76,7 @@ class Worker:
         self.codec = codecs.by_name(job.codec, job.block)
         samples = store.manifest.samples
         evaluate_every = job.evaluate_every or max(samples // job.batch, 1)
-        self.plan = Plan(job.steps, job.batch, samples, job.seed, self.network.vector.size, evaluate_every)
+        self.plan = Plan(job.steps, job.batch, samples, job.seed, self.network.state.size, evaluate_every)
         self._run = run
         self._digest = 0
         self._steps = _Steps(self)
@@ -91,12 +91,12 @@ class Worker:
         So no member ever keeps the others waiting for a compiler.
         """
         speeds = [self._warm_up(size) for size in sorted({1, 8, min(self.plan.batch, MICRO_BATCH)})]
-        blank = tensor.zeros(self.network.vector.shape, dtype=tensor.float32, device=self.device)
+        blank = tensor.zeros(self.network.state.shape, dtype=tensor.float32, device=self.device)
         optimizer = nn.load_optimizer(self.job.optimizer)
-        optimizer.initialize(blank)
+        optimizer.initialize(self.network.vector)
         values = np.zeros(self.plan.buckets[0].size, np.float32)
         self.codec.decode_add(self.codec.encode(values), values)
-        optimizer.step(blank, blank)
+        self.network.advance(optimizer, blank, blank.copy())
         tensor.checksum(blank)
         images, labels = self._blank(TEST_BATCH)
         self._measure(images, labels)
@@ -120,7 +120,7 @@ class Worker:
     def _encode(self, bucket: int) -> bytes:
         """One bucket of the gradient as it travels."""
         span = self.plan.buckets[bucket]
-        return self.codec.encode(self.network.gradient[span.start : span.stop])
+        return self.codec.encode(self.network.change[span.start : span.stop])
 
     def execute(self, task: Task, emit: Emit) -> None:
         """Do one task. Raises MeshError where it cannot be done."""
@@ -130,8 +130,8 @@ class Worker:
             case Merge():
                 emit(self._merge(task))
             case Apply(step, payloads):
-                self._decode_into(self.network.gradient, payloads)
-                self.optimizer.step(self.network.vector, self.network.gradient)
+                self._decode_into(self.network.change, payloads)
+                self.network.advance(self.optimizer)
                 emit(self._applied(step))
             case Shadow():
                 self._cast_shadow(task, emit)
@@ -145,7 +145,7 @@ class Worker:
                 assert self._exact is not None
                 scratch = tensor.empty(self._exact.shape, dtype=tensor.float32, device=self.device)
                 self._decode_into(scratch, payloads)
-                self._exact_optimizer.step(self._exact, scratch)
+                self.network.advance(self._exact_optimizer, self._exact, scratch)
             case Promote(step, orphan):
                 self._promote(orphan)
                 emit(self._applied(step))
@@ -184,7 +184,7 @@ class Worker:
         return Merged(task.view, task.step, task.bucket, self.codec.encode(total))
 
     def _applied(self, step: int) -> Applied:
-        self._digest = tensor.checksum(self.network.vector)
+        self._digest = tensor.checksum(self.network.state)
         return Applied(step, self._digest)
 
     def _decode_into(self, vector: tensor.Array, payloads: tuple[Payload, ...]) -> None:
@@ -197,7 +197,7 @@ class Worker:
         """Ŵ += decode(encode(W − Ŵ)), bucket by bucket, from Ŵ = 0 in a new view."""
         if task.fresh:
             self._shadow[:] = 0
-        weights = np.asarray(self.network.vector)
+        weights = np.asarray(self.network.state)
         for bucket, span in enumerate(self.plan.buckets):
             shadow = self._shadow[span.start : span.stop]
             payload = self.codec.encode(weights[span.start : span.stop] - shadow)
@@ -210,38 +210,37 @@ class Worker:
             self._shadow[:] = 0
         for span, payload in zip(self.plan.buckets, payloads, strict=True):
             self.codec.decode_add(payload, self._shadow[span.start : span.stop])
-        self.network.vector[...] = self._shadow
+        self.network.state[...] = self._shadow
 
     # ---- exact state on its way to a learner ----
 
     def _state_parts(self) -> tuple[Payload, ...]:
-        """Weights, then the optimizer's vectors in the order of their names, as float32 bytes in parts."""
-        vectors = [
-            self.network.vector,
-            *(self.optimizer.state[name] for name in sorted(self.optimizer.state)),
-        ]
+        """Parameters and buffers, then the optimizer's vectors in the order of their names, as float32 bytes
+        in
+        parts."""
+        vectors = _exact_state(self.network.state, self.optimizer)
         state = np.concatenate([np.asarray(vector) for vector in vectors]).data.cast("B")
         return tuple(state[start : start + PART_BYTES] for start in range(0, len(state), PART_BYTES))
 
     def _install(self, parts: tuple[Payload, ...]) -> None:
-        self._exact = tensor.zeros(self.network.vector.shape, dtype=tensor.float32, device=self.device)
-        self._exact_optimizer.initialize(self._exact)
+        self._exact = tensor.zeros(self.network.state.shape, dtype=tensor.float32, device=self.device)
+        self._exact_optimizer.initialize(self.network.vector)
         state = b"".join(parts)
-        names = sorted(self._exact_optimizer.state)
-        needed = 4 * self.plan.parameters * (1 + len(names))
+        vectors = _exact_state(self._exact, self._exact_optimizer)
+        needed = 4 * sum(vector.size for vector in vectors)
         if len(state) != needed:
             raise JobFailedError(f"a peer's state has {len(state)} bytes, this network needs {needed}")
-        vectors = np.frombuffer(state, np.float32).reshape(-1, self.plan.parameters)
-        self._exact[...] = vectors[0]
-        for name, values in zip(names, vectors[1:], strict=True):
-            self._exact_optimizer.state[name][...] = values
+        values, at = np.frombuffer(state, np.float32), 0
+        for vector in vectors:
+            vector[...] = values[at : at + vector.size]
+            at += vector.size
 
     def _promote(self, orphan: bool) -> None:
         if orphan:
             self.optimizer.initialize(self.network.vector)
             return
         assert self._exact is not None
-        self.network.vector[...] = self._exact
+        self.network.state[...] = self._exact
         self.optimizer, self._exact_optimizer = self._exact_optimizer, self.optimizer
         self._exact = None
 
@@ -260,7 +259,7 @@ class Worker:
             y = tensor.asarray(labels[start : start + TEST_BATCH], device=self.device)
             logits = self.network(x)
             right += float(nn.accuracy(logits, y)) * y.size
-            loss += float(nn.softmax_cross_entropy(logits, y, reduction="sum"))
+            loss += float(nn.losses.by_name(self.network.loss)(logits, y, reduction="sum"))
         self.network.train()
         return right / len(images), loss / len(images)
 
@@ -269,6 +268,11 @@ class Worker:
             path = self._run / "checkpoint.safetensors"
             nn.save(path, self.network, self.optimizer, step, self.job.seed)
             emit(Saved(step, str(path)))
+
+
+def _exact_state(weights: tensor.Array, optimizer: nn.SGD) -> list[tensor.Array]:
+    """All vectors that a full peer needs, in an order that all peers know."""
+    return [weights, *(optimizer.state[name] for name in sorted(optimizer.state))]
 
 
 def _not_finite(step: int, what: str) -> JobFailedError:
@@ -295,9 +299,9 @@ class _Steps:
                 for number, bucket in enumerate(worker.plan.buckets)
                 if entry.offset < bucket.stop and bucket.start < entry.offset + entry.size
             ]
-            for entry in network.table
+            for entry in (*network.table, *network.buffer_table)
         }
-        self._before = tensor.zeros(network.vector.shape, dtype=tensor.float32, device=worker.device)
+        self._before = tensor.zeros(network.state.shape, dtype=tensor.float32, device=worker.device)
 
     def as_input(self, images: tensor.Array) -> tensor.Array:
         """uint8 images as the network's float32 input."""
@@ -316,7 +320,7 @@ class _Steps:
         on_bucket: Callable[[int], object],
         given_up: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Leave the gradient sum in `network.gradient`; `on_bucket` is called as each bucket of it is
+        """Leave the gradient sum in `network.change`; `on_bucket` is called as each bucket of it is
         complete, last layer first.
 
         False if it was given up on the way.
@@ -338,7 +342,7 @@ class _Steps:
             self._replay(images[piece], labels[piece])
             if not last:
                 self._loss_before = self.loss()
-                self._before[...] = network.gradient
+                self._before[...] = network.change
         return True
 
     def _replay(self, images: np.ndarray, labels: np.ndarray) -> None:
@@ -359,7 +363,7 @@ class _Steps:
         network = self._worker.network
 
         def loss_function() -> tensor.Array:
-            loss = nn.softmax_cross_entropy(network(self.as_input(x)), y, reduction="sum")
+            loss = nn.losses.by_name(network.loss)(network(self.as_input(x)), y, reduction="sum")
 
             def note() -> None:  # at each replay: every size has a loss of its own
                 self._loss = loss
@@ -367,15 +371,18 @@ class _Steps:
             tensor.host_call(note)
             return loss
 
-        gradient = nn.value_and_grad(network, loss_function, self._on_gradient)
+        gradient = nn.value_and_grad(network, loss_function, lambda entry: self._on_gradient(entry, len(y)))
         return tensor.record(lambda: gradient()[0])
 
-    def _on_gradient(self, entry: nn.Entry) -> None:
-        """A parameter's gradient is final: so may be the buckets that it lies in."""
+    def _on_gradient(self, entry: nn.Entry, samples: int) -> None:
+        """A parameter's gradient sum is final, or what `samples` had for a buffer: so may be the buckets
+        that it
+        lies in."""
+        change = self._worker.network.change
+        if entry in self._worker.network.buffer_table:
+            change[entry.span] = change[entry.span] * float(samples)  # a sum, as the gradients are
         if self._accumulates:
-            self._worker.network.gradient[entry.span] = (
-                self._worker.network.gradient[entry.span] + self._before[entry.span]
-            )
+            change[entry.span] = change[entry.span] + self._before[entry.span]
         for bucket in self._buckets_of[entry.name]:
             self._open[bucket] -= 1
             if self._open[bucket] == 0 and self._on_bucket is not None:

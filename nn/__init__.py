@@ -1,6 +1,6 @@
 """Neural networks over `tensor`: layers, losses, optimizers, models and data."""
 
-from nn import data, initialization, models
+from nn import data, initialization, losses, models
 from nn.autograd import value_and_grad
 from nn.definition import load_definition, to_definition
 from nn.derivatives import derivative
@@ -15,17 +15,41 @@ from nn.errors import (
 )
 from nn.gradient_check import check_gradient
 from nn.graph import Graph, Node
-from nn.layer import Entry, Layer, Parameter
+from nn.layer import Buffer, Entry, Layer, Parameter
 from nn.layer_types import register
-from nn.layers import Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from nn.layers import (
+    GELU,
+    Add,
+    AvgPool2d,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GroupNorm,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    RMSNorm,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from nn.losses import accuracy, softmax_cross_entropy
 from nn.optimizers import SGD, load_optimizer
 from nn.saving import Saved, load, save
 
 __all__ = [
+    "GELU",
     "SGD",
     "Add",
     "AvgPool2d",
+    "BatchNorm",
+    "Buffer",
     "Concat",
     "Conv2d",
     "DataError",
@@ -35,18 +59,26 @@ __all__ = [
     "Flatten",
     "GradientError",
     "Graph",
+    "GroupNorm",
     "Layer",
+    "LayerNorm",
     "LayerShapeError",
+    "LeakyReLU",
     "Linear",
     "MaxPool2d",
     "NetworkError",
     "Node",
     "NotInitializedError",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "SaveError",
     "Saved",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
     "accuracy",
     "check_gradient",
     "data",
@@ -55,6 +87,7 @@ __all__ = [
     "load",
     "load_definition",
     "load_optimizer",
+    "losses",
     "models",
     "register",
     "save",

@@ -13,6 +13,7 @@ gradients are known first, while most of the walk is still to come, and the mesh
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import tensor
@@ -61,6 +62,10 @@ def value_and_grad(
         with recording() as tape:
             loss = loss_function(*inputs)
         _require_scalar(loss)
+
+        if on_gradient is not None:
+            for entry in network.buffer_table:  # what was observed for them is there
+                tensor.host_call(partial(on_gradient, entry), network.vector.device)
 
         def receive(index: int, gradient: Array | None) -> None:
             entry = network.table[index]

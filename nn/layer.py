@@ -1,10 +1,11 @@
 """`Layer`, from which all networks are made, and the flat vectors of their parameters and gradients.
 
-Assigning a `Parameter`, a `Layer` or a list of layers to an attribute registers it under the attribute's
-name. The network, which is nothing but the outermost layer, is given memory by `initialize`: ONE float32
-vector for all parameters and one for their gradients. A parameter is a view of a slice of the first, and
-`table` says which slice. So an optimizer, a codec or an exchange works on the whole network with one launch
-and need not know its layers.
+Assigning a `Parameter`, a `Buffer`, a `Layer` or a list of layers to an attribute registers it under the
+attribute's name. The network, which is nothing but the outermost layer, is given memory by `initialize`: ONE
+float32 vector, `state`, for all parameters and after them all buffers, and one, `change`, for the parameters'
+gradients and after them what the batch had for the buffers. `vector` and `gradient` are the parameters' parts
+of the two. A parameter is a view of a slice, and `table` says which one. So an optimizer, a codec or an
+exchange works on the whole network with one launch and need not know its layers.
 """
 
 import inspect
@@ -18,9 +19,13 @@ import numpy
 import tensor
 from nn import autograd
 from nn.errors import LayerShapeError, NetworkError, NotInitializedError
+from nn.follow import follow
 from nn.initialization import Initializer, initial_value, zeros
 from nn.randomness import Randomness
 from tensor import Array, Device
+
+if TYPE_CHECKING:
+    from nn.optimizers import SGD as Optimizer  # noqa: N811 — whatever has its step()
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,24 @@ def Parameter(shape: Sequence[int], initializer: Initializer = zeros) -> Any:  #
     return ParameterPlan(tuple(shape), initializer)
 
 
+@dataclass(frozen=True)
+class BufferPlan(ParameterPlan):
+    """What a buffer will be once its network is initialized; `rate` is how fast it follows the batches."""
+
+    rate: float
+
+
+def Buffer(shape: Sequence[int], initializer: Initializer = zeros, rate: float = 0.1) -> Any:  # noqa: N802 — as above
+    """Plan a float32 array that no gradient leads to but that follows the batches, such as running
+    statistics.
+
+    In training the layer says what a batch has by `self.observe(name, value)`; the step that follows moves
+    the buffer towards it: buffer ← buffer + rate · (value − buffer). Peers move it towards the mean of
+    theirs.
+    """
+    return BufferPlan(tuple(shape), initializer, rate)
+
+
 class Blob:
     """What takes an array's place when a network is called to see its structure (nn.graph), not to
     compute."""
@@ -79,10 +102,15 @@ class Layer:
     arguments: dict[str, Any]
     training: bool
     table: tuple[Entry, ...]
+    buffer_table: tuple[Entry, ...]
+    state: Array
+    change: Array
     vector: Array
     gradient: Array
     randomness: Randomness
     _plans: dict[str, ParameterPlan]
+    _observed: dict[str, Array]
+    _rates: Array
     _children: dict[str, "Layer"]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -93,7 +121,7 @@ class Layer:
         layer = super().__new__(cls)
         layer.name = layer.path = ""
         layer.training = True
-        layer._plans, layer._children = {}, {}
+        layer._plans, layer._children, layer._observed = {}, {}, {}
         bound = inspect.signature(cls.__init__).bind(layer, *args, **kwargs)
         layer.arguments = dict(list(bound.arguments.items())[1:])
         return layer
@@ -131,9 +159,12 @@ class Layer:
 
         def __getattr__(self, name: str) -> Any:
             if name in self.__dict__.get("_plans", ()) or name in (
+                "state",
+                "change",
                 "vector",
                 "gradient",
                 "table",
+                "buffer_table",
                 "randomness",
             ):
                 raise NotInitializedError(f"{self} has no {name} yet: call network.initialize() first.")
@@ -150,18 +181,28 @@ class Layer:
     def initialize(self, device: str | Device | None = None, seed: int = 0) -> Self:
         """Give the network memory on `device` and its first values, a pure function of `seed` and the table.
 
-        Sets `vector`, `gradient` (float32 [P]), `table` and `randomness`; returns the network itself.
+        Sets `state`, `change` (float32 [P + B]), their parts `vector`, `gradient` (float32 [P]), `table`,
+        `buffer_table` and `randomness`; returns the network itself.
         """
         chosen = tensor.device(device)
-        plans = list(self._named_plans())
-        self.table = tuple(_table(plans))
-        host = numpy.empty(sum(entry.size for entry in self.table), dtype=numpy.float32)
-        for entry, (name, _, _, plan) in zip(self.table, plans, strict=True):
+        plans = sorted(self._named_plans(), key=lambda each: isinstance(each[3], BufferPlan))
+        table = tuple(_table(plans))
+        buffers = sum(isinstance(plan, BufferPlan) for *_, plan in plans)
+        self.table, self.buffer_table = table[: len(table) - buffers], table[len(table) - buffers :]
+        host = numpy.empty(sum(entry.size for entry in table), dtype=numpy.float32)
+        for entry, (name, _, _, plan) in zip(table, plans, strict=True):
             host[entry.span] = initial_value(plan.initializer, plan.shape, seed, name).ravel()
-        self.vector = tensor.asarray(host, device=chosen)
-        self.gradient = tensor.zeros(host.shape, dtype=tensor.float32, device=chosen)
-        for entry, (_, layer, attribute, plan) in zip(self.table, plans, strict=True):
-            setattr(layer, attribute, self.vector[entry.span].reshape(plan.shape))
+        self.state = tensor.asarray(host, device=chosen)
+        self.change = tensor.zeros(host.shape, dtype=tensor.float32, device=chosen)
+        parameters = sum(entry.size for entry in self.table)
+        self.vector, self.gradient = self.state[:parameters], self.change[:parameters]
+        rates = numpy.zeros(host.size - parameters, dtype=numpy.float32)
+        for entry, (_, layer, attribute, plan) in zip(table, plans, strict=True):
+            setattr(layer, attribute, self.state[entry.span].reshape(plan.shape))
+            if isinstance(plan, BufferPlan):
+                layer._observed[attribute] = self.change[entry.span].reshape(plan.shape)
+                rates[entry.offset - parameters : entry.offset - parameters + entry.size] = plan.rate
+        self._rates = tensor.asarray(rates, device=chosen)
         randomness = Randomness(seed, chosen)
         for path, layer in self.layers():
             layer.path, layer.randomness = path, randomness
@@ -178,18 +219,49 @@ class Layer:
 
     def parameters(self) -> dict[str, Array]:
         """Every parameter by its name in the table, such as "conv1.weight"; views of `vector`."""
-        return {name: getattr(layer, attribute) for name, layer, attribute, _ in self._named_plans()}
+        return self._planned(buffers=False)
+
+    def buffers(self) -> dict[str, Array]:
+        """Every buffer by its name in the buffer table, such as "bn1.running_mean"; views of `state`."""
+        return self._planned(buffers=True)
+
+    def _planned(self, buffers: bool) -> dict[str, Array]:
+        return {
+            name: getattr(layer, attribute)
+            for name, layer, attribute, plan in self._named_plans()
+            if isinstance(plan, BufferPlan) == buffers
+        }
+
+    def observe(self, name: str, value: Array) -> None:
+        """Say what the batch at hand has for the buffer `name` of this layer; for `forward`, in training."""
+        with tensor.not_recording_calls():
+            self._observed[name][...] = value
+
+    def advance(
+        self, optimizer: "Optimizer", state: Array | None = None, change: Array | None = None
+    ) -> None:
+        """One step: parameters by the optimizer along their gradients, buffers towards what was observed.
+
+        `state` and `change` (float32 [P + B], the network's own unless given) are those of any network with
+        this table. No wait.
+        """
+        whole = self.state if state is None else state
+        by = self.change if change is None else change
+        parameters = self.vector.size
+        optimizer.step(whole[:parameters], by[:parameters])
+        if self.buffer_table:
+            follow(whole[parameters:], by[parameters:], self._rates)
 
     def gradients(self) -> dict[str, Array]:
         """Every parameter's gradient by its name in the table; views of `gradient`."""
         return {entry.name: self.gradient[entry.span].reshape(entry.shape) for entry in self.table}
 
     def train(self) -> Self:
-        """Behave as in training: Dropout drops."""
+        """Behave as in training: Dropout drops, BatchNorm uses the batch's own statistics."""
         return self._set_training(True)
 
     def evaluate(self) -> Self:
-        """Behave as in use: Dropout does nothing."""
+        """Behave as in use: Dropout does nothing, BatchNorm uses its running statistics."""
         return self._set_training(False)
 
     def _set_training(self, training: bool) -> Self:

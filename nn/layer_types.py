@@ -9,7 +9,27 @@ from typing import Any, TypeVar
 
 from nn.errors import DefinitionError
 from nn.layer import Layer
-from nn.layers import Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from nn.layers import (
+    GELU,
+    Add,
+    AvgPool2d,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GroupNorm,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    RMSNorm,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 
 Params = dict[str, Any]
 LayerType = TypeVar("LayerType", bound=type[Layer])
@@ -121,6 +141,44 @@ _add(MaxPool2d, LayerForm("pooling_2d", _pooling_2d, _pooling_2d_params))
 _add(AvgPool2d, LayerForm("pooling_2d", _pooling_2d, _pooling_2d_params))
 _add(Linear, LayerForm("linear", _linear, _linear_params))
 _add(ReLU, LayerForm("relu", ReLU, lambda layer: {}))
+
+
+def _plain(type_name: str, layer_class: type[Layer]) -> None:
+    """A type whose "params" are the constructor's arguments."""
+    _add(layer_class, LayerForm(type_name, layer_class, lambda layer: dict(layer.arguments)))
+
+
+def _batch_normalization(
+    in_size: int, eps: float = 1e-5, target_dim: int = -1, rate: float = 0.1
+) -> BatchNorm:
+    """`target_dim` said where the channels are; here they are always the last axis."""
+    return BatchNorm(in_size, eps, rate)
+
+
+_add(
+    BatchNorm,
+    LayerForm(
+        "batch_normalization",
+        _batch_normalization,
+        lambda layer: {
+            "in_size": layer.channels,
+            "eps": layer.eps,
+            **({} if layer.rate == 0.1 else {"rate": layer.rate}),
+        },
+    ),
+)
+for _name, _class in (
+    ("layer_normalization", LayerNorm),
+    ("rms_normalization", RMSNorm),
+    ("group_normalization", GroupNorm),
+    ("leaky_relu", LeakyReLU),
+    ("sigmoid", Sigmoid),
+    ("tanh", Tanh),
+    ("silu", SiLU),
+    ("gelu", GELU),
+    ("softmax", Softmax),
+):
+    _plain(_name, _class)
 _add(Add, LayerForm("plus", lambda n_input=2: Add(), lambda layer: {}))
 _add(Concat, LayerForm("concat", Concat, lambda layer: {"axis": layer.axis}))
 _add(Flatten, LayerForm("flatten", Flatten, lambda layer: {}))

@@ -1,9 +1,10 @@
 """What a network is trained to make small, and how good it is."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import tensor
-from nn.errors import LayerShapeError
+from nn.errors import LayerShapeError, NetworkError
 from tensor import Array
 
 
@@ -23,6 +24,18 @@ def softmax_cross_entropy(
             f"softmax_cross_entropy knows the reductions mean, sum and none, not {reduction!r}."
         )
     return tensor.mean(losses) if reduction == "mean" else tensor.sum(losses)
+
+
+Loss = Callable[..., Array]
+
+_LOSSES: dict[str, Loss] = {"softmax_cross_entropy": softmax_cross_entropy}
+
+
+def by_name(name: str) -> Loss:
+    """The loss that a definition calls `name`; raises `NetworkError` for an unknown one."""
+    if name not in _LOSSES:
+        raise NetworkError(f"There is no loss {name!r}. Known are: {', '.join(_LOSSES)}.")
+    return _LOSSES[name]
 
 
 def accuracy(logits: Array, labels: Array) -> Array:

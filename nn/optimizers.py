@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 
 import tensor
 from nn.errors import LayerShapeError, NetworkError
-from nn.launch import flat_sizes
+from nn.launch import CPU_ELEMENTS_EACH, flat_sizes, flushed
 from tensor import Array
 from tensor.kernel import built
 
 Float32s = NDArray[numpy.float32]
-
-_CPU_ELEMENTS_EACH = 8192  # per work-item
-_SMALLEST_NORMAL = numpy.finfo(numpy.float32).smallest_normal
 
 
 class SGD:
@@ -107,29 +104,23 @@ def load_optimizer(definition: dict[str, Any]) -> SGD:
         raise NetworkError(f"The optimizer {definition!r} cannot be made: {error}.") from error
 
 
-def _flushed(x: Float32s) -> Float32s:
-    """Denormals as +0, and so is −0: what devices without denormals compute, made the rule for all."""
-    x[numpy.abs(x) < _SMALLEST_NORMAL] = 0
-    return x
-
-
 def _sgd_numpy(
     w: Float32s, v: Float32s, g: Float32s, rate: Float32s, *, momentum: float, weight_decay: float
 ) -> None:
-    decay = _flushed(numpy.float32(weight_decay) * _flushed(w.copy()))
-    slope = _flushed(_flushed(g.copy()) + decay)
-    v[...] = _flushed(_flushed(numpy.float32(momentum) * _flushed(v.copy())) + slope)
-    w[...] = _flushed(_flushed(w.copy()) - _flushed(rate * v))
+    decay = flushed(numpy.float32(weight_decay) * flushed(w.copy()))
+    slope = flushed(flushed(g.copy()) + decay)
+    v[...] = flushed(flushed(numpy.float32(momentum) * flushed(v.copy())) + slope)
+    w[...] = flushed(flushed(w.copy()) - flushed(rate * v))
 
 
 def _sgd_opencl(w: Array, v: Array, g: Array, rate: Array, *, momentum: float, weight_decay: float) -> None:
-    global_size, local_size = flat_sizes(w.device, w.size, _CPU_ELEMENTS_EACH)
+    global_size, local_size = flat_sizes(w.device, w.size, CPU_ELEMENTS_EACH)
     vectors = [argument for array in (w, v, g) for argument in (array.buffer, array.offset)]
     kernel = built(w.device, "sgd.cl", "sgd")
     kernel(
         global_size,
         w.size,
-        _CPU_ELEMENTS_EACH,
+        CPU_ELEMENTS_EACH,
         *vectors,
         rate.buffer,
         momentum,

@@ -6,6 +6,7 @@ JSON.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,8 @@ from numpy.typing import NDArray
 
 import tensor
 from nn.definition import load_definition, to_definition
-from nn.errors import SaveError
+from nn.errors import DefinitionError, SaveError
 from nn.layer import Layer
-from nn.layers import Sequential
 from nn.optimizers import SGD, load_optimizer
 from tensor import Device
 from tensor.replacing import replacing
@@ -45,12 +45,11 @@ def save(
     """Write `network`, and the state of `optimizer` after `step` steps of the run with `seed`, to `path`.
 
     A reader sees the old file or the whole new one, also after a loss of power. The definition is stored if
-    the network is a Sequential; for others, `load` must be given the network. Raises `SaveError`,
-    `DefinitionError`.
+    the network has one; for others, `load` must be given the network. Raises `SaveError`.
     """
-    arrays = {name: numpy.asarray(parameter) for name, parameter in network.parameters().items()}
+    arrays = {name: numpy.asarray(x) for name, x in (network.parameters() | network.buffers()).items()}
     metadata: dict[str, Any] = {"step": step, "seed": seed}
-    if isinstance(network, Sequential):
+    with suppress(DefinitionError):
         metadata["definition"] = to_definition(network)
     if optimizer is not None:
         if not optimizer.state:
@@ -86,12 +85,12 @@ def load(path: str | Path, network: Layer | None = None, device: str | Device | 
         network = load_definition(metadata["definition"])
     if not hasattr(network, "table"):
         network.initialize(device, metadata["seed"])
-    network.vector[...] = _flat(Path(path), network, arrays)
+    network.state[...] = _flat(Path(path), network, arrays)
     optimizer = load_optimizer(metadata["optimizer"]) if "optimizer" in metadata else None
     if optimizer is not None:
         optimizer.initialize(network.vector)
         for name, vector in optimizer.state.items():
-            vector[...] = _fetch(Path(path), arrays, _STATE + name, network.vector.shape)
+            vector[...] = _fetch(Path(path), arrays, _STATE + name, vector.shape)
     return Saved(network, optimizer, metadata["step"], metadata["seed"])
 
 
@@ -116,13 +115,12 @@ def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
 
 def _flat(path: Path, network: Layer, arrays: Arrays) -> NDArray[numpy.float32]:
-    unknown = {name for name in arrays if not name.startswith(_STATE)} - {
-        entry.name for entry in network.table
-    }
+    table = (*network.table, *network.buffer_table)
+    unknown = {name for name in arrays if not name.startswith(_STATE)} - {entry.name for entry in table}
     if unknown:
         raise SaveError(f"{path} is of another network: this one has no parameter {sorted(unknown)[0]!r}.")
-    flat = numpy.empty(network.vector.shape, dtype=tensor.float32)
-    for entry in network.table:
+    flat = numpy.empty(network.state.shape, dtype=tensor.float32)
+    for entry in table:
         flat[entry.span] = _fetch(path, arrays, entry.name, entry.shape).ravel()
     return flat
 

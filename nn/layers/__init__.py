@@ -1,23 +1,34 @@
 """The layers that come with `nn`, one file a family."""
 
-from nn.layers.activation import ReLU
+from nn.layers.activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from nn.layers.convolution import Conv2d
 from nn.layers.dropout import Dropout
 from nn.layers.joining import Add, Concat
 from nn.layers.linear import Linear
+from nn.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from nn.layers.pooling import AvgPool2d, MaxPool2d
 from nn.layers.sequential import Sequential
 from nn.layers.shape import Flatten
 
 __all__ = [
+    "GELU",
     "Add",
     "AvgPool2d",
+    "BatchNorm",
     "Concat",
     "Conv2d",
     "Dropout",
     "Flatten",
+    "GroupNorm",
+    "LayerNorm",
+    "LeakyReLU",
     "Linear",
     "MaxPool2d",
+    "RMSNorm",
     "ReLU",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
 ]

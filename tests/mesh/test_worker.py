@@ -36,6 +36,12 @@ from tests.devices import best_devices
 VIEW = (1, (0, ""))
 DEVICES = best_devices()
 JOB = Job(network=nn.models.lenet((8, 8, 1)), data="digits", codec="fp32", batch=120)
+NORMED = replace(
+    JOB,
+    network=nn.Sequential(
+        norm=nn.BatchNorm(1), flat=nn.Flatten(), fc=nn.Linear(64, 10), again=nn.BatchNorm(10)
+    ),
+)
 IDS = np.random.default_rng(0).permutation(1500)[:120]
 
 
@@ -91,7 +97,7 @@ def train(some: list[Worker], steps: range) -> list[tuple[bytes, ...]]:
 
 
 def weights(worker: Worker) -> np.ndarray:
-    return np.asarray(worker.network.vector).copy()
+    return np.asarray(worker.network.state).copy()
 
 
 def test_gradient_is_the_mean_over_the_samples(store, device):
@@ -129,6 +135,23 @@ def test_shares_of_three_add_up_to_one(store, device):
     np.testing.assert_allclose(vector(merged(worker, 1, parts)), whole, rtol=1e-4, atol=1e-6)
 
 
+def test_running_statistics_follow_the_mean_of_all_shares(store, device, monkeypatch):
+    """The first layer's: of the images themselves, whoever computes them and in however many pieces."""
+    monkeypatch.setattr(workers, "MICRO_BATCH", 50)
+    some = [Worker(NORMED, store, device, None) for _ in range(2)]
+    parts = [pushes(each, 1, ids) for each, ids in zip(some, (IDS[:20], IDS[20:]), strict=True)]
+    update = merged(some[0], 1, parts)
+    for each in some:
+        do(each, Apply(1, update))
+    assert weights(some[0]).tobytes() == weights(some[1]).tobytes()
+    images = store.arrays["train_images"][IDS] * np.float32(store.manifest.scale)
+    pieces = [images[:20], images[20:70], images[70:]]
+    spread = np.average([piece.var(ddof=1) for piece in pieces], weights=[20, 50, 50])
+    buffers = some[0].network.buffers()
+    assert float(buffers["norm.running_mean"][0]) == pytest.approx(0.1 * images.mean(), rel=1e-4)
+    assert float(buffers["norm.running_var"][0]) == pytest.approx(0.9 + 0.1 * spread, rel=1e-4)
+
+
 def test_buckets_come_last_layer_first_and_each_once(store, device):
     worker = Worker(JOB, store, device, None)
     order = [each.bucket for each in do(worker, Gradient(VIEW, 1, IDS)) if isinstance(each, BucketReady)]
@@ -136,9 +159,10 @@ def test_buckets_come_last_layer_first_and_each_once(store, device):
     assert order[-1] == 0
 
 
+@pytest.mark.parametrize("job", [JOB, NORMED], ids=["lenet", "batch norm"])
 @pytest.mark.parametrize("codec", ["dettmers8", "fp32"])
-def test_devices_that_are_fed_the_same_updates_hold_the_same_bits(store, codec):
-    some = [Worker(replace(JOB, codec=codec), store, device, None) for device in DEVICES]
+def test_devices_that_are_fed_the_same_updates_hold_the_same_bits(store, codec, job):
+    some = [Worker(replace(job, codec=codec), store, device, None) for device in DEVICES]
     if len(some) == 1:
         pytest.skip("NumPy alone here")
     train(some, range(1, 6))
@@ -152,8 +176,9 @@ def test_devices_that_are_fed_the_same_updates_hold_the_same_bits(store, codec):
     assert len(digests) == 1
 
 
-def test_snapshot_and_replay_lead_to_the_same_bits(store, device):
-    teacher, learner = (Worker(JOB, store, device, None) for _ in range(2))
+@pytest.mark.parametrize("job", [JOB, NORMED], ids=["lenet", "batch norm"])
+def test_snapshot_and_replay_lead_to_the_same_bits(store, device, job):
+    teacher, learner = (Worker(job, store, device, None) for _ in range(2))
     train([teacher], range(1, 4))
     (snapshot,) = do(teacher, Snapshot("learner", 3))
     assert max(map(len, snapshot.parts)) <= workers.PART_BYTES

@@ -96,7 +96,17 @@ def everything() -> nn.Sequential:
         fc1=nn.Linear(6, 5),
         relu=nn.ReLU(),
         drop=nn.Dropout(0.25),
+        norm=nn.BatchNorm(5, eps=1e-3, rate=0.2),
+        layers=nn.LayerNorm(5),
+        rms=nn.RMSNorm(5),
+        groups=nn.GroupNorm(1, 5),
+        leaky=nn.LeakyReLU(0.2),
+        sigmoid=nn.Sigmoid(),
+        tanh=nn.Tanh(),
+        silu=nn.SiLU(),
+        gelu=nn.GELU(),
         fc2=nn.Linear(5, 2, bias=False),
+        softmax=nn.Softmax(),
     )
 
 
@@ -105,7 +115,7 @@ def test_what_is_written_is_read_back() -> None:
     again = nn.load_definition(json.loads(json.dumps(definition)))
     assert nn.to_definition(again) == definition
     assert same_outputs(everything(), again, (2, 8, 8, 2))
-    assert definition[-2]["inputs"] == ["fc2", "label"]
+    assert definition[-2]["inputs"] == ["softmax", "label"]
     assert set(definition[0]) == {"name", "type", "inputs", "outputs", "params"}
 
 

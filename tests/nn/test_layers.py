@@ -1,6 +1,7 @@
 """Every layer against PyTorch and finite differences; wrong shapes named."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -11,6 +12,7 @@ import nn
 import tensor
 from nn.autograd import differentiate, recording
 from nn.errors import GradientError, LayerShapeError, NetworkError, NotInitializedError
+from nn.follow import follow
 from tensor import Array, Device
 
 Floats = NDArray[numpy.float32]
@@ -55,6 +57,33 @@ def linear(torch: Any, layer: nn.Linear) -> Callable[..., Any]:
     return lambda x, *parameters: torch.nn.functional.linear(x.reshape(x.shape[0], -1), *parameters)
 
 
+def of_torch(name: str, *arguments: Any, **options: Any) -> Callable[[Any, nn.Layer], Callable[[Any], Any]]:
+    return lambda torch, layer: lambda x: getattr(torch.nn.functional, name)(x, *arguments, **options)
+
+
+def normalized(name: str, *arguments: Any, **options: Any) -> Callable[[Any, nn.Layer], Callable[..., Any]]:
+    def reference(torch: Any, layer: nn.Layer) -> Callable[..., Any]:
+        return lambda x, *parameters: getattr(torch.nn.functional, name)(
+            x, *arguments, *parameters, **options
+        )
+
+    return reference
+
+
+def batch_norm(torch: Any, layer: nn.BatchNorm) -> Callable[..., Any]:
+    def run(x: Any, weight: Any, bias: Any) -> Any:
+        y = torch.nn.functional.batch_norm(channels_first(x), None, None, weight, bias, True, eps=layer.eps)
+        return channels_last(y)
+
+    return run
+
+
+def group_norm(torch: Any, layer: nn.GroupNorm) -> Callable[..., Any]:
+    return lambda x, w, b: channels_last(
+        torch.nn.functional.group_norm(channels_first(x), layer.groups, w, b)
+    )
+
+
 CASES: list[Any] = [
     pytest.param(lambda: nn.Conv2d(3, 4, 3), convolution, (2, 6, 5, 3), id="convolution"),
     pytest.param(lambda: nn.Conv2d(1, 20, 5), convolution, (2, 9, 9, 1), id="convolution one channel"),
@@ -86,6 +115,16 @@ CASES: list[Any] = [
     pytest.param(lambda: nn.Linear((2, 3, 2), 5), linear, (3, 2, 3, 2), id="linear of images"),
     pytest.param(lambda: nn.Linear(12, 5, bias=False), linear, (3, 12), id="linear no bias"),
     pytest.param(lambda: nn.ReLU(), lambda torch, layer: torch.relu, (3, 4), id="relu"),
+    pytest.param(lambda: nn.LeakyReLU(0.1), of_torch("leaky_relu", 0.1), (3, 4), id="leaky relu"),
+    pytest.param(lambda: nn.Sigmoid(), of_torch("sigmoid"), (3, 4), id="sigmoid"),
+    pytest.param(lambda: nn.Tanh(), of_torch("tanh"), (3, 4), id="tanh"),
+    pytest.param(lambda: nn.SiLU(), of_torch("silu"), (3, 4), id="silu"),
+    pytest.param(lambda: nn.GELU(), of_torch("gelu", approximate="tanh"), (3, 4), id="gelu"),
+    pytest.param(lambda: nn.Softmax(1), of_torch("softmax", 1), (3, 4, 2), id="softmax"),
+    pytest.param(lambda: nn.BatchNorm(3), batch_norm, (4, 2, 3, 3), id="batch norm"),
+    pytest.param(lambda: nn.LayerNorm((3, 4)), normalized("layer_norm", (3, 4)), (2, 3, 4), id="layer norm"),
+    pytest.param(lambda: nn.GroupNorm(2, 4), group_norm, (3, 2, 3, 4), id="group norm"),
+    pytest.param(lambda: nn.RMSNorm(4), normalized("rms_norm", (4,), eps=1e-6), (3, 4), id="rms norm"),
     pytest.param(lambda: nn.Flatten(), lambda torch, layer: lambda x: x.flatten(1), (3, 4, 2), id="flatten"),
 ]
 
@@ -284,3 +323,78 @@ class TestDropout:
     def test_a_ratio_of_one_is_refused(self) -> None:
         with pytest.raises(NetworkError, match="expected 0 ≤ ratio < 1, got 1"):
             nn.Dropout(1)
+
+
+def test_running_statistics_are_pytorchs(
+    device: Device, generator: numpy.random.Generator, torch: Any
+) -> None:
+    network = nn.Sequential(norm=nn.BatchNorm(3)).initialize(device)
+    other = torch.nn.BatchNorm2d(3)
+    optimizer = nn.SGD(lr=0.0)
+    optimizer.initialize(network.vector)
+    assert [entry.name for entry in network.buffer_table] == ["norm.running_mean", "norm.running_var"]
+    for _ in range(3):
+        x = generator.normal(2, 3, (5, 2, 4, 3)).astype(numpy.float32)
+        other(channels_first(torch.tensor(x)))
+        network(tensor.asarray(x, device=device))
+        network.advance(optimizer)
+    for name, wanted in (("running_mean", other.running_mean), ("running_var", other.running_var)):
+        got = numpy.asarray(network.buffers()[f"norm.{name}"])
+        numpy.testing.assert_allclose(got, wanted.numpy(), rtol=1e-5)
+    other.eval()
+    expected = channels_last(other(channels_first(torch.tensor(x)))).detach().numpy()
+    y = network.evaluate()(tensor.asarray(x, device=device))
+    numpy.testing.assert_allclose(numpy.asarray(y), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_buffers_have_the_same_bits_on_every_device(generator: numpy.random.Generator) -> None:
+    observed = generator.normal(size=1000).astype(numpy.float32)
+    observed[::7] = 1e-40  # a denormal
+    rates = numpy.full(1000, 0.1, numpy.float32)
+    results = []
+    for each in tensor.devices():
+        buffers = tensor.asarray(observed[::-1], device=each)
+        follow(buffers, tensor.asarray(observed, device=each), tensor.asarray(rates, device=each))
+        results.append(numpy.asarray(buffers).tobytes())
+    assert len(set(results)) == 1
+
+
+def test_buffers_are_saved_and_loaded(tmp_path: Path) -> None:
+    network = nn.Sequential(norm=nn.BatchNorm(2), fc=nn.Linear(2, 2)).initialize("numpy")
+    network.state[...] = numpy.arange(network.state.size, dtype=numpy.float32)
+    nn.save(tmp_path / "network", network)
+    again = nn.load(tmp_path / "network", nn.Sequential(norm=nn.BatchNorm(2), fc=nn.Linear(2, 2)))
+    assert numpy.asarray(again.network.state).tolist() == numpy.asarray(network.state).tolist()
+    assert again.network.vector.size == 10
+    assert again.network.state.size == 14
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.BatchNorm(0), "channels ≥ 1"),
+        (lambda: nn.GroupNorm(3, 4), "`groups` divides"),
+        (lambda: nn.LayerNorm(()), "sizes ≥ 1"),
+        (lambda: nn.RMSNorm(2, eps=0), "eps > 0"),
+        (lambda: nn.LeakyReLU(2), "0 ≤ slope < 1"),
+    ],
+)
+def test_impossible_normalizations_are_refused(make: Callable[[], nn.Layer], message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (nn.BatchNorm(3), r"BatchNorm expected an input of shape \[N, ..., 3\], got \[2, 4\]"),
+        (nn.GroupNorm(1, 3), r"GroupNorm expected an input of shape \[N, ..., 3\]"),
+        (nn.LayerNorm((5, 3)), r"LayerNorm expected an input of shape \[..., 5, 3\]"),
+        (nn.RMSNorm(3), r"RMSNorm expected an input of shape \[..., 3\]"),
+        (nn.Softmax(2), "Softmax expected an input of shape with an axis 2"),
+    ],
+)
+def test_wrong_shapes_of_normalizations_are_named(layer: nn.Layer, expected: str) -> None:
+    layer.initialize("numpy")
+    with pytest.raises(LayerShapeError, match=expected):
+        layer(tensor.zeros((2, 4), device="numpy"))

@@ -77,7 +77,7 @@ def test_a_network_without_definition_is_given_to_load(tmp_path: Path) -> None:
             self.inner = nn.Linear(3, 2)
 
         def forward(self, x: Array) -> Array:
-            return self.inner(x)
+            return self.inner(x) * 2.0
 
     network = Whole().initialize("numpy", seed=1)
     nn.save(tmp_path / "whole", network)

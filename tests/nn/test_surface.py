@@ -5,11 +5,13 @@ import types
 import nn
 
 PROMISED = {
-    *("Layer", "Parameter", "Entry", "Sequential", "Graph", "Node", "Add", "Concat"),
+    *("Layer", "Parameter", "Buffer", "Entry", "Sequential", "Graph", "Node", "Add", "Concat"),
+    *("BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"),
+    *("LeakyReLU", "Sigmoid", "Tanh", "SiLU", "GELU", "Softmax"),
     *("Conv2d", "MaxPool2d", "AvgPool2d", "Linear", "ReLU", "Flatten", "Dropout"),
     *("value_and_grad", "derivative", "check_gradient", "softmax_cross_entropy", "accuracy"),
     *("SGD", "load_optimizer", "save", "load", "Saved", "to_definition", "load_definition", "register"),
-    *("data", "initialization", "models"),
+    *("data", "initialization", "losses", "models"),
     *("NetworkError", "NotInitializedError", "DefinitionError", "LayerShapeError", "GradientError"),
     *("DataError", "SaveError"),
 }
