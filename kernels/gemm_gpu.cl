@@ -1,35 +1,81 @@
-// Matrix product for GPUs, fp32 arithmetic: C[batch, M, N] = A[batch, M, K] · B[batch, K, N], any strides.
+// Matrix product for GPUs: C[batch, M, N] = A[batch, M, K] · B[batch, K, N], any strides, fp32 arithmetic.
 //
-//   gemm    NDRange (N/BN · ITEMS, M/BM, batch), groups of ITEMS = WARPS_M · WARPS_N · 32
+//   gemm      NDRange (tiles · ITEMS, batch · parts): part p of a product sums k from p · depth on, depth of them
+//   gemm_sum  adds the parts in order, so the bits are the same always           NDRange (elements of C)
 //
-// Strides and offsets count elements; C is row-major. -D: see gpu_tile.h.
+// Strides and offsets count elements; C is row-major, one matrix after another, part by part. -D: see gpu_tile.h; WIDE
+// where rows of one tile lie 2³¹ elements apart.
+
+#ifdef WIDE
+typedef long left_point, right_point;   // elements from the first row (or column) of the tile
+#else
+typedef int left_point, right_point;
+#endif
 
 typedef struct {
-    const __global float *a, *b;
+    const __global float *a, *b;          // of the tile's first row and first column
     long m_stride, ak_stride, bk_stride, n_stride;
-    int M, N;
+    int first_row, first_column, M, N;
 } operands;
 
-typedef long left_point;   // the row's first element, or -1
-typedef long right_point;  // the column's first element, or -1
+typedef struct {
+    const __global float *from;
+    long step;
+    int left;                               // how many k are still there
+} left_walk;
+typedef left_walk right_walk;
 
-inline left_point left_begin(const operands o, int row) { return row < o.M ? row * o.m_stride : -1; }
-inline float left_at(const operands o, left_point p, int k) { return p >= 0 ? o.a[p + k * o.ak_stride] : 0.0f; }
-inline right_point right_begin(const operands o, int column) { return column < o.N ? column * o.n_stride : -1; }
-inline float right_at(const operands o, right_point p, int k) { return p >= 0 ? o.b[p + k * o.bk_stride] : 0.0f; }
+#ifndef BK
+#define BK 8
+#endif
+
+// Rows past the end repeat the last one: nobody stores their products.
+inline left_point left_begin(const operands o, int row) { return (min(row, o.M - LEFT_WIDTH) - o.first_row) * o.m_stride; }
+inline left_walk left_start(const operands o, int k, int k_end)
+{
+    const left_walk walk = {o.a + k * o.ak_stride, BK * o.ak_stride, k_end - k};
+    return walk;
+}
+inline void left_next(const operands o, left_walk *walk) { walk->from += walk->step; walk->left -= BK; }
+#define left_from(point, walk) ((walk).from + (point))
+#define left_inside(point, walk) ((walk).left > 0)
+
+inline right_point right_begin(const operands o, int column)
+{
+    return (min(column, o.N - RIGHT_WIDTH) - o.first_column) * o.n_stride;
+}
+inline right_walk right_start(const operands o, int k, int k_end)
+{
+    const right_walk walk = {o.b + k * o.bk_stride, BK * o.bk_stride, k_end - k};
+    return walk;
+}
+#define right_next left_next
+#define right_from left_from
+#define right_inside left_inside
 
 #include "gpu_tile.h"
 
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 void gemm(const __global float *restrict a, long a_offset, long a_batch_stride, long m_stride, long ak_stride,
           const __global float *restrict b, long b_offset, long b_batch_stride, long bk_stride, long n_stride,
-          __global float *restrict c, long c_offset, int M, int N, int K)
+          __global float *restrict c, long c_offset, int M, int N, int K, int batches, int depth)
 {
-    __local float left[2 * LEFT_LOCAL] __attribute__((aligned(16)));
-    __local float right[2 * RIGHT_LOCAL] __attribute__((aligned(16)));
-    const long batch = get_group_id(2);
-    const operands o = {a + a_offset + batch * a_batch_stride, b + b_offset + batch * b_batch_stride,
-                        m_stride, ak_stride, bk_stride, n_stride, M, N};
-    group_tile(o, get_group_id(1) * BM, get_group_id(0) * BN, M, N, 0, K, c + c_offset + batch * M * (long)N, N,
-               left, right);
+    __local float local_memory[LOCAL] __attribute__((aligned(16)));
+    const int batch = get_group_id(1) % batches, part = get_group_id(1) / batches, across = (N + BN - 1) / BN;
+    const int first_row = get_group_id(0) / across * BM, first_column = get_group_id(0) % across * BN;
+    const operands o = {a + a_offset + batch * a_batch_stride + first_row * m_stride,
+                        b + b_offset + batch * b_batch_stride + first_column * n_stride,
+                        m_stride, ak_stride, bk_stride, n_stride, first_row, first_column, M, N};
+    group_tile(o, first_row, first_column, M, N, part * depth, min(K, (part + 1) * depth),
+               c + c_offset + get_group_id(1) * (long)M * N, N, local_memory);
+}
+
+__kernel void gemm_sum(const __global float *restrict parts, __global float *restrict c, long c_offset, int count,
+                       long size)
+{
+    const long i = get_global_id(0);
+    float sum = parts[i];
+    for (int part = 1; part < count; ++part)
+        sum += parts[part * size + i];
+    c[c_offset + i] = sum;
 }

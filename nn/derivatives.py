@@ -130,7 +130,9 @@ _define("mean",   lambda g, y, x, axis, keepdims: _spread(g * (y.size / x.size),
 _define("cumulative_sum", lambda g, y, x, **parameters: _summed_after(g, x, **parameters))
 _define("max",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
 _define("min",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
-_define("matmul", lambda g, y, a, b: _to_left_factor(g, a, b), lambda g, y, a, b: _to_right_factor(g, a, b))
+_define("matmul",
+        lambda g, y, a, b, precision: _to_left_factor(g, a, b, precision),
+        lambda g, y, a, b, precision: _to_right_factor(g, a, b, precision))
 _define("inv",    lambda g, y, x: -(y.mT @ g @ y.mT))
 _define("det",    lambda g, y, x: (g * y)[..., None, None] * tensor.linalg.inv(x).mT)
 
@@ -152,20 +154,20 @@ def _transposed(x: Array) -> Array:
     return tensor.permute_dims(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
-def _to_left_factor(gradient: Array, a: Array, b: Array) -> Array:
+def _to_left_factor(gradient: Array, a: Array, b: Array, precision: tensor.Precision) -> Array:
     gradient, _, right = _as_matrices(gradient, a, b)
-    result = tensor.matmul(gradient, _transposed(right))
+    result = tensor.matmul(gradient, _transposed(right), precision=precision)
     return result[..., 0, :] if a.ndim == 1 else result
 
 
-def _to_right_factor(gradient: Array, a: Array, b: Array) -> Array:
+def _to_right_factor(gradient: Array, a: Array, b: Array, precision: tensor.Precision) -> Array:
     gradient, left, right = _as_matrices(gradient, a, b)
     if (
         right.strides[-2] == 1
     ):  # a weight's transposed view: made as the weight lies in memory, so that storing is a copy
-        result = _transposed(tensor.matmul(_transposed(gradient), left))
+        result = _transposed(tensor.matmul(_transposed(gradient), left, precision=precision))
     else:
-        result = tensor.matmul(_transposed(left), gradient)
+        result = tensor.matmul(_transposed(left), gradient, precision=precision)
     return result[..., 0] if b.ndim == 1 else result
 
 

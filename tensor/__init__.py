@@ -131,6 +131,7 @@ from tensor.manipulation import (
     unstack,
 )
 from tensor.matmul import matmul
+from tensor.matmul_precision import Precision, precision, precisions
 from tensor.memory import Memory, scope
 from tensor.namespace import (
     __array_api_version__,
@@ -171,6 +172,7 @@ __all__ = [
     "Device",
     "Kernel",
     "Memory",
+    "Precision",
     "Primitive",
     "Recording",
     "__array_api_version__",
@@ -308,6 +310,8 @@ __all__ = [
     "pi",
     "positive",
     "pow",
+    "precision",
+    "precisions",
     "primitive",
     "prod",
     "profile",

@@ -18,8 +18,11 @@ from tensor.primitive import primitive
 from tensor.views import contiguous
 
 
-def _launcher(x: Array) -> Any:
-    return convolution_cpu if x.device.kind == "cpu" else convolution_gpu
+def _launcher(x: Array, kernel: Shape) -> Any:
+    large = (
+        max(kernel) > convolution_gpu.LARGEST_KERNEL
+    )  # more than its masks tell; the other kernels run anywhere
+    return convolution_cpu if x.device.kind == "cpu" or large else convolution_gpu
 
 
 def _launched(shape: Shape, launch: Any, sizes: Geometry, first: Array, second: Array) -> Array:
@@ -73,18 +76,18 @@ def _weights_numpy(x: Any, dy: Any, *, kernel_shape: Pair, stride: Pair, padding
 
 def _forward_opencl(x: Array, w: Array, *, stride: Pair, padding: Pair) -> Array:
     sizes = geometry("conv2d", x.shape, w.shape, stride, padding)
-    return _launched(sizes.result_shape, _launcher(x).forward, sizes, x, w)
+    return _launched(sizes.result_shape, _launcher(x, w.shape[1:3]).forward, sizes, x, w)
 
 
 def _data_opencl(dy: Array, w: Array, *, input_shape: Shape, stride: Pair, padding: Pair) -> Array:
     sizes = geometry("conv2d_backward_data", input_shape, w.shape, stride, padding)
-    return _launched(sizes.image_shape, _launcher(dy).backward_data, sizes, dy, w)
+    return _launched(sizes.image_shape, _launcher(dy, w.shape[1:3]).backward_data, sizes, dy, w)
 
 
 def _weights_opencl(x: Array, dy: Array, *, kernel_shape: Pair, stride: Pair, padding: Pair) -> Array:
     weight_shape = (dy.shape[3], *kernel_shape, x.shape[3])
     sizes = geometry("conv2d_backward_weights", x.shape, weight_shape, stride, padding)
-    return _launched(sizes.weight_shape, _launcher(x).backward_weights, sizes, x, dy)
+    return _launched(sizes.weight_shape, _launcher(x, kernel_shape).backward_weights, sizes, x, dy)
 
 
 _FORWARD = primitive("conv2d", numpy=_forward_numpy, opencl=_forward_opencl)

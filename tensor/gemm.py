@@ -1,6 +1,6 @@
-"""Launching kernels/gemm_cpu.cl and gemm_gpu.cl: c = a · b for stacks of matrices of any layout."""
+"""The operands of a product c = a · b of stacks of matrices of any layout; launching kernels/gemm_cpu.cl."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tensor import dtypes
@@ -26,6 +26,10 @@ class Matrices:
         """As every kernel here takes an operand."""
         return self.buffer, self.offset, self.stack, self.rows, self.columns
 
+    def from_stack(self, first: int) -> "Matrices":
+        """The same stack without its first matrices."""
+        return replace(self, offset=self.offset + first * self.stack) if first else self
+
 
 @dataclass(frozen=True)
 class Product:
@@ -39,15 +43,10 @@ class Product:
 
 def launch(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
     """c[count, M, N] = a · b, row-major from `c_offset` on; no size is zero."""
-    if device.kind != "cpu":
-        launch_gpu(device, sizes, a, b, c, c_offset)
-    elif sizes.M * sizes.N * sizes.K <= SMALL or sizes.M <= 96:
+    if sizes.M * sizes.N * sizes.K <= SMALL or sizes.M <= 96:
         launch_small(device, sizes, a, b, c, c_offset)
     else:
         launch_packed(device, sizes, a, b, c, c_offset)
-
-
-# --- CPU ----------------------------------------------------------------------------------------------------
 
 
 def ceil_div(value: int, step: int) -> int:
@@ -124,43 +123,3 @@ def packed_blocks(sizes: Product, units: int) -> tuple[int, int, int]:
             break
         rows, columns = (rows // 2, columns) if rows * 2 > columns else (rows, columns // 2)
     return even_block(sizes.M, rows, TILE_ROWS), even_block(sizes.N, columns, TILE_COLUMNS), depth
-
-
-# --- GPU ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class GpuTile:
-    """What gpu_tile.h is specialised by."""
-
-    size: int
-    warps_m: int
-    warps_n: int
-
-    @property
-    def items(self) -> int:
-        """Work-items of a group."""
-        return self.warps_m * self.warps_n * 32
-
-    def defines(self) -> dict[str, int]:
-        """As `#define`s."""
-        return {"BM": self.size, "BN": self.size, "WARPS_M": self.warps_m, "WARPS_N": self.warps_n}
-
-
-LARGE_TILE, SMALL_TILE = GpuTile(128, 2, 2), GpuTile(64, 2, 1)
-
-
-def gpu_tile(device: Device, rows: int, columns: int, count: int) -> GpuTile:
-    """Large tiles reuse more, but only if there are enough of them to fill the device."""
-    enough = ceil_div(rows, 128) * ceil_div(columns, 128) * count >= device.compute_units
-    return LARGE_TILE if enough else SMALL_TILE
-
-
-def launch_gpu(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
-    """As `launch`, with the kernel for GPUs."""
-    tile = gpu_tile(device, sizes.M, sizes.N, sizes.count)
-    along = {"LEFT_ALONG_K": int(a.columns == 1), "RIGHT_ALONG_K": int(b.rows == 1 and b.columns != 1)}
-    gemm = built(device, "gemm_gpu.cl", "gemm", {**tile.defines(), **along})
-    groups = (ceil_div(sizes.N, tile.size) * tile.items, ceil_div(sizes.M, tile.size), sizes.count)
-    sides = (*a.arguments(), *b.arguments())
-    gemm(groups, *sides, c, c_offset, sizes.M, sizes.N, sizes.K, local_size=(tile.items, 1, 1))

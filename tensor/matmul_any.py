@@ -13,7 +13,7 @@ _VECTOR_BYTES = 32
 
 
 def launch(
-    device: Device, dtype: DType, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int
+    device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int, *, dtype: DType
 ) -> None:
     """c[count, M, N] = a · b in `dtype`, row-major from `c_offset` on; no size is zero."""
     total = _sum_dtype(dtype)

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tensor import hopper
 from tensor.build_log import errors_shown, source_label, specialised_to, warnings_shown
 from tensor.device import Device, OpenCLDevice
 from tensor.errors import DeviceError, KernelBuildError
@@ -124,6 +125,8 @@ def _loaded_or_compiled(
         return loaded
     program = _compile(device, source, options)
     signatures = _signatures(program)
+    if hopper.MARK in source:
+        program = hopper.assembled(program)
     if path is not None:
         _store(path, program, signatures)
     return program, signatures

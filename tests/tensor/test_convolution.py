@@ -31,7 +31,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> D
     """Every device, each OpenCL device once with the kernels for CPUs and once with those for GPUs."""
     chosen: tuple[Device, ModuleType | None] = request.param
     if chosen[1] is not None:
-        monkeypatch.setattr(convolution, "_launcher", lambda _: chosen[1])
+        monkeypatch.setattr(convolution, "_launcher", lambda *_: chosen[1])
     return chosen[0]
 
 

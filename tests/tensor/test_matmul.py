@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import tensor
-from tensor import gemm
+from tensor import gemm, gemm_gpu, gpu_tile
 from tensor.array import Array
 from tensor.device import Device
 
@@ -108,7 +108,7 @@ def launched(launch: Launch, a: Array, b: Array) -> Array:
 
 
 @OPENCL_DEVICES
-@pytest.mark.parametrize("launch", [gemm.launch_packed, gemm.launch_small, gemm.launch_gpu])
+@pytest.mark.parametrize("launch", [gemm.launch_packed, gemm.launch_small, gemm_gpu.launch])
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
 @pytest.mark.parametrize(
@@ -124,14 +124,24 @@ def test_each_kernel_by_itself(
 
 
 @OPENCL_DEVICES
-def test_large_tiles_for_gpus(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gemm, "gpu_tile", lambda *_: gemm.LARGE_TILE)
-    a, b = random(150, 37), random(37, 140)
-    agree(
-        launched(gemm.launch_gpu, tensor.asarray(a, device=device), tensor.asarray(b, device=device)).numpy(),
-        a,
-        b,
-    )
+@pytest.mark.parametrize("tile", gpu_tile.TILES, ids=str)
+@pytest.mark.parametrize("parts", [1, 3])
+def test_each_tile_for_gpus(
+    device: Device, tile: gpu_tile.GpuTile, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_tile, "plan", lambda *_: gpu_tile.Plan(tile, parts, 48 // parts))
+    for M, N in ((150, 140), (257, 68), (33, 301)):
+        a, b = random(M, 43), random(43, N)
+        ours = launched(gemm_gpu.launch, *(tensor.asarray(each, device=device) for each in (a, b)))
+        agree(ours.numpy(), a, b)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "depth"), [(1, 1, 1), (64, 64, 100_000), (64, 27, 802_816), (4096, 4096, 4096)]
+)
+def test_parts_cover_the_sum(rows: int, columns: int, depth: int) -> None:
+    plan = gpu_tile.plan(132, rows, columns, depth)
+    assert (plan.parts - 1) * plan.depth < depth <= plan.parts * plan.depth
 
 
 @EVERY_DEVICE
