@@ -27,7 +27,7 @@ from tensor.profile_report import Row, Span, rows, table_text, write_trace
 from tensor.program import kernel_label
 
 _MOST_PENDING = 10_000  # events that wait for the device; drivers keep something for each
-_MOVES_ALL_ONCE = ("elementwise.", "reduction.")
+_MOVES_ALL_ONCE = ("elementwise", "reduction")  # files of kernels that do
 
 
 @dataclass
