@@ -108,6 +108,8 @@ def _require_sound(members: list[zipfile.ZipInfo], size_bytes: int, where: str) 
         raise FileFormatError(f"{where} has two members named {twice!r}.")
     if sum(each.compress_size for each in members) > size_bytes:
         raise FileFormatError(f"{where} is a damaged .npz file: its members are larger than the file.")
+    if not all(0 <= each.header_offset < size_bytes for each in members):
+        raise FileFormatError(f"{where} is a damaged .npz file: a member lies outside of it.")
     for each in members:
         member = f"{where}: member {each.filename!r}"
         if not each.filename.endswith(".npy"):
