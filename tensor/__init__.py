@@ -1,6 +1,6 @@
 """N-dimensional arrays on any OpenCL device, or on NumPy where there is none."""
 
-from tensor import errors, fft, linalg
+from tensor import errors, fft, linalg, random
 from tensor.array import Array
 from tensor.checksum import checksum
 from tensor.comparison import allclose, array_equal, isclose
@@ -315,6 +315,7 @@ __all__ = [
     "primitive",
     "prod",
     "profile",
+    "random",
     "random_uniform",
     "real",
     "reciprocal",

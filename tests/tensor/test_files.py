@@ -224,7 +224,9 @@ def test_bad_archives(tmp_path):
         with pytest.raises(FileFormatError, match=message) as caught:
             tensor.load(path)
         assert str(path) in str(caught.value)
-    end = good.rindex(b"PK\x05\x06")  # its field for where the directory begins, from which members are counted
+    end = good.rindex(
+        b"PK\x05\x06"
+    )  # its field for where the directory begins, from which members are counted
     outside = good[: end + 16] + struct.pack("<I", len(good)) + good[end + 20 :]
     with pytest.raises(FileFormatError, match="damaged"):
         tensor.load(file_with(tmp_path / "x.npz", outside))
