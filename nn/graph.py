@@ -98,6 +98,8 @@ def trace(network: Layer, is_known: Callable[[Layer], bool], input: str = "data"
     result = tracer.call(network, (TracedBlob(input, tracer),))
     if not isinstance(result, TracedBlob):
         raise DefinitionError(f"{network.title} returns {type(result).__name__}, not the output of a layer.")
+    if not tracer.nodes:
+        raise DefinitionError(f"{network.title} has no layer that definitions know.")
     return tracer.nodes, result.name
 
 

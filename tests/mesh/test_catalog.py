@@ -144,7 +144,7 @@ def test_a_file_that_is_not_python(tmp_path: Path) -> None:
 
 def test_a_layer_without_a_name_for_definitions(tmp_path: Path) -> None:
     text = (
-        "import nn\n\nclass Mute(nn.Layer):\n    def forward(self, x):\n        return x\n\n"
+        "import nn\n\nclass Mute(nn.Layer):\n    def forward(self, x):\n        return x * 2\n\n"
         "network = nn.Sequential(mute=Mute())\n"
     )
     path = written(tmp_path, "mine.py", text)
