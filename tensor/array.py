@@ -204,7 +204,7 @@ class Array:
         if stream is not None:
             raise DeviceError(f"to_device: every device has one queue; expected stream=None, got {stream!r}.")
         target = _discovery.device(device)
-        return self if target is self.device else Array.upload(self.numpy(), target)
+        return self if target is self.device else _dlpack.moved(self, target)
 
     def item(self) -> Any:
         """The only element as a Python number. Raises ShapeError if there is not exactly one."""

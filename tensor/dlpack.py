@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from tensor.array import Array
-from tensor.device import Device
+from tensor.device import Device, NumpyDevice
 from tensor.discovery import device as find_device
 from tensor.discovery import devices
 from tensor.dtypes import HostArray, as_dtype
@@ -68,6 +68,13 @@ def live_view(x: Array, where: str, required: bool = True) -> HostArray:
             f"{where} with copy=False: the host cannot reach the memory of {x.device.name}; use x.numpy()."
         )
     return x.numpy() if view is None else view
+
+
+def moved(x: Array, device: Device) -> Array:
+    """The values of x on another device, copied once if the host sees either memory."""
+    if isinstance(device, NumpyDevice) and not is_reachable(x):
+        return Array.adopt(x.numpy(), device)
+    return Array.upload(live_view(x, "x.to_device()", required=False), device)
 
 
 def from_dlpack(x: Any, /, *, device: "Device | str | None" = None, copy: bool | None = None) -> Array:

@@ -18,6 +18,7 @@ from tensor.device import Device, NumpyDevice, OpenCLDevice
 from tensor.dtypes import HostArray
 from tensor.errors import DeviceError
 from tensor.memory import Storage
+from tensor.refusal import command_refused
 
 _TRIED_BYTES = 4096
 
@@ -81,7 +82,7 @@ def _storage_over(flat: HostArray, device: Device) -> tuple[Storage | None, int]
     if not isinstance(device, OpenCLDevice) or not shares_host_memory(device):
         return None, 0
     before = flat.ctypes.data % (device.raw.mem_base_addr_align // 8)  # kernels rely on an aligned beginning
-    if before % flat.dtype.itemsize:
+    if before % flat.dtype.itemsize or before + flat.nbytes > device.largest_buffer_bytes:
         return None, 0
     buffer = _buffer_over(flat, before, device)
     return Storage(device, buffer, flat.nbytes + before), before // flat.dtype.itemsize
@@ -130,7 +131,12 @@ def _mapped(device: OpenCLDevice, buffer: Any, size_bytes: int) -> HostArray:
 
     enqueue_map: Any = pyopencl.enqueue_map_buffer  # its annotations know no dtypes
     flags = pyopencl.map_flags.READ | pyopencl.map_flags.WRITE
-    mapping, _ = enqueue_map(device.queue.raw, buffer, flags, 0, (size_bytes,), numpy.uint8, is_blocking=True)
+    try:
+        mapping, _ = enqueue_map(
+            device.queue.raw, buffer, flags, 0, (size_bytes,), numpy.uint8, is_blocking=True
+        )
+    except pyopencl.Error as error:
+        raise command_refused(device, "mapping memory", error) from error
     return numpy.asarray(_Mapped(mapping, buffer))
 
 

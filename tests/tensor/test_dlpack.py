@@ -164,6 +164,27 @@ def test_dtypes_that_a_device_lacks_are_shared_everywhere(device):
     assert numpy.shares_memory(numpy.from_dlpack(shared), values)
 
 
+def test_what_is_larger_than_any_buffer_is_copied(opencl, monkeypatch):
+    needs_host(opencl)
+    monkeypatch.setattr(opencl, "largest_buffer_bytes", 1000)
+    assert array_over(numpy.ones(200, numpy.float32), opencl) is not None
+    assert array_over(numpy.ones(251, numpy.float32), opencl) is None
+
+
+def test_to_device_copies_values_that_go_their_own_way(device):
+    values = numpy.arange(12, dtype=numpy.float32).reshape(3, 4)
+    for x in (tensor.asarray(values), tensor.asarray(values).T, tensor.asarray(values.astype(complex))):
+        truth = x.numpy()
+        for target in tensor.devices():
+            there = x.to_device(target)
+            assert there.device is target
+            assert (there.numpy() == truth).all()
+            if target is not device:
+                there[0] = 50
+                assert (x.numpy() == truth).all()
+                assert (there.to_device(device).numpy()[0] == 50).all()
+
+
 def test_between_our_devices(device):
     x = tensor.asarray(numpy.arange(6, dtype=numpy.int32))
     same = tensor.from_dlpack(x)
