@@ -1,8 +1,8 @@
 """Adding with index arrays, where a repeated index counts as often as it stands there: numpy.add.at.
 
-Sums of floats depend on their order, so the order is fixed: that of the entries. On a CPU each work-item
-owns some of the places and goes through all entries. On a GPU they are sorted by place first, which keeps the
-order of equal ones, and the first entry of each place adds them all.
+Sums of floats depend on their order, so the order is fixed: that of the entries. On a CPU they are added one
+after the other (in_order.py). On a GPU they are sorted by place first, which keeps the order of equal ones,
+and the first entry of each place adds them all.
 """
 
 from math import prod
@@ -14,15 +14,14 @@ from tensor.array import Array, Shape, contiguous_strides
 from tensor.creation import zeros
 from tensor.dtypes import OPENCL_NAMES
 from tensor.gather import in_range, picked_first, take_unchecked
-from tensor.kernel import DeviceKernel, built
-from tensor.layout import CPU_ELEMENTS_EACH, item_sizes
-from tensor.places import common_shape, pack_longs, require_all_in_range, table
+from tensor.in_order import write_in_order
+from tensor.kernel import built
+from tensor.layout import item_sizes
+from tensor.places import pack_longs, require_all_in_range, table
 from tensor.primitive import primitive
 from tensor.scatter import one_step
 from tensor.sorting import argsort
-from tensor.table_walk import Walk, split, walk
-
-_COLUMNS = 64  # at least, for one work-item on a CPU
+from tensor.table_walk import Walk, picked_walk
 
 
 def _add(x: Any, values: Any, *indices: Any, axes: Shape, at: int, check: bool) -> None:
@@ -42,41 +41,26 @@ def _add_opencl(x: Array, values: Array, *indices: Array, axes: Shape, at: int, 
     steps = table(x.shape, axes, indices, tuple(x.strides[axis] for axis in axes), check)
     if not values.size:
         return
-    sizes = tuple(x.shape[axis] for axis in axes)
-    places = table(x.shape, axes, indices, contiguous_strides(sizes))
-    common = len(common_shape(tuple(each.shape for each in indices)))
-    before, after = split(x, axes, at)
-    values, along = one_step(values, at, common)
-    sides = (before[1], 0, after[1]), (values.strides[:at], along, values.strides[at + common :])
-    way = walk(before[0], len(steps), after[0], *sides, has_fast_axis=True)
-    target = (steps.buffer, x.buffer, x.offset, *way.strides[0])
-    source = (values.buffer, values.offset, *way.strides[1])
-    kernel = built(x.device, "index_add.cl", "index_add", {"T": OPENCL_NAMES[x.dtype], "INDEX": way.index})
-    launch = _launch_cpu if x.device.kind == "cpu" else _launch_gpu
-    launch(kernel, way, prod(sizes), places, (*target, *source))
+    values, along = one_step(values, at, values.ndim - (x.ndim - len(axes)))
+    way = picked_walk(x, values, axes, at, along, len(steps), has_fast_axis=True)
+    if x.device.kind == "cpu":
+        write_in_order("+=", OPENCL_NAMES[x.dtype], way, steps, x, values)
+    else:
+        sizes = tuple(x.shape[axis] for axis in axes)
+        places = table(x.shape, axes, indices, contiguous_strides(sizes))
+        _add_sorted(way, places, steps, x, values)
 
 
-def _launch_cpu(kernel: DeviceKernel, way: Walk, count: int, places: Array, sides: tuple[Any, ...]) -> None:
-    """Columns, rows and places cut so that all units have something to do."""
-    rows, columns, entries = prod(way.sizes[:-1]) // len(places), way.sizes[-1], len(places)
-    each_row = max(1, CPU_ELEMENTS_EACH // (entries * columns))
-    row_blocks = -(-rows // each_row)
-    wanted = 2 * kernel.device.compute_units if entries * columns * rows > CPU_ELEMENTS_EACH else 1
-    column_blocks = min(-(-wanted // row_blocks), max(1, columns // _COLUMNS))
-    each_column = -(-columns // column_blocks)
-    parts = min(-(-wanted // (row_blocks * column_blocks)), count)
-    head = (*pack_longs(way.sizes), len(way.sizes), way.table_axis, rows, each_row, each_column)
-    global_size = (-(-columns // each_column), row_blocks, parts)
-    kernel(global_size, *head, count, places.buffer, *sides, local_size=(1, 1, 1))
-
-
-def _launch_gpu(kernel: DeviceKernel, way: Walk, count: int, places: Array, sides: tuple[Any, ...]) -> None:
+def _add_sorted(way: Walk, places: Array, steps: Array, x: Array, values: Array) -> None:
     order = argsort(places, stable=True)
     ordered = take_unchecked(places, order)
+    kernel = built(x.device, "index_add.cl", "index_add", {"T": OPENCL_NAMES[x.dtype], "INDEX": way.index})
     total = prod(way.sizes)
-    global_size, local_size = item_sizes(kernel.device.compute_units, total)
-    head = (*pack_longs(way.sizes), len(way.sizes), way.table_axis, total)
-    kernel(global_size, *head, order.buffer, ordered.buffer, *sides, local_size=local_size)
+    global_size, local_size = item_sizes(x.device.compute_units, total)
+    head = (*pack_longs(way.sizes), len(way.sizes), way.table_axis, total, order.buffer, ordered.buffer)
+    target = (steps.buffer, x.buffer, x.offset, *way.strides[0])
+    source = (values.buffer, values.offset, *way.strides[1])
+    kernel(global_size, *head, *target, *source, local_size=local_size)
 
 
 INDEX_ADD = primitive("index_add", numpy=_add, opencl=_add_opencl, in_place=True)

@@ -1,9 +1,9 @@
 """Writing with index arrays: values into places picked by indices. Of several values for one place the last
 one wins, on every device, as in NumPy.
 
-Kernels run in no order, so the entries of the table first claim their places: claim[place] becomes the
-largest entry number that leads there, by an integer maximum, whose result no order changes. Only that entry
-writes then.
+Kernels run in no order. On a CPU entries are therefore written one after the other (in_order.py). On a GPU
+they first claim their places: claim[place] becomes the largest entry number that leads there, by an integer
+maximum, whose result no order changes, and only that entry writes then.
 """
 
 from math import prod
@@ -15,11 +15,12 @@ from tensor import dtypes
 from tensor.array import Array, Shape, contiguous_strides
 from tensor.errors import ShapeError
 from tensor.gather import UNSIGNED, in_range, picked_first
+from tensor.in_order import write_in_order
 from tensor.kernel import built
 from tensor.layout import CPU_ELEMENTS_EACH
-from tensor.places import common_shape, launch_sizes, require_all_in_range, table
+from tensor.places import launch_sizes, require_all_in_range, table
 from tensor.primitive import primitive
-from tensor.table_walk import split, walk
+from tensor.table_walk import Walk, picked_walk
 from tensor.views import copy
 
 
@@ -42,18 +43,30 @@ def _scatter_opencl(
     steps = table(x.shape, axes, indices, tuple(x.strides[axis] for axis in axes), check)
     if not values.size:
         return
-    common = len(common_shape(tuple(each.shape for each in indices)))
-    before, after = split(x, axes, at)
-    values, along = one_step(values, at, common)
-    sides = (before[1], 0, after[1]), (values.strides[:at], along, values.strides[at + common :])
-    way = walk(before[0], len(steps), after[0], *sides)
-    global_size, local_size = way.launch_sizes(x.device)
-    claimed = not distinct and along != 0  # where all entries have the same value, any may win
-    places, claim = _claims(x, axes, indices) if claimed else (steps, steps)
+    values, along = one_step(values, at, values.ndim - (x.ndim - len(axes)))
+    if distinct or along == 0:  # where all entries have the same value, any may win
+        _write(x, values, steps, picked_walk(x, values, axes, at, along, len(steps)))
+        return
+    if x.device.kind == "cpu":
+        way = picked_walk(x, values, axes, at, along, len(steps), has_fast_axis=True)
+        write_in_order("=", UNSIGNED[x.dtype.itemsize], way, steps, x, values)
+        return
+    sizes = tuple(x.shape[axis] for axis in axes)
+    places = table(x.shape, axes, indices, contiguous_strides(sizes))
+    way = picked_walk(x, values, axes, at, along, len(steps))
+    _write(x, values, steps, way, (places, _claimed(places, prod(sizes))))
+
+
+def _write(
+    x: Array, values: Array, steps: Array, way: Walk, claims: tuple[Array, Array] | None = None
+) -> None:
+    places, claim = claims or (steps, steps)  # there has to be some buffer
     kernel = built(x.device, "scatter.cl", "scatter", {"T": UNSIGNED[x.dtype.itemsize], "INDEX": way.index})
     target = (steps.buffer, x.buffer, x.offset, *way.strides[0])
-    source = (values.buffer, values.offset, *way.strides[1], int(claimed), places.buffer, claim.buffer)
-    kernel(global_size, *way.head, *target, *source, local_size=local_size)
+    source = (values.buffer, values.offset, *way.strides[1])
+    global_size, local_size = way.launch_sizes(x.device)
+    last = (int(claims is not None), places.buffer, claim.buffer)
+    kernel(global_size, *way.head, *target, *source, *last, local_size=local_size)
 
 
 def one_step(values: Array, at: int, common: int) -> tuple[Array, int]:
@@ -70,19 +83,17 @@ def one_step(values: Array, at: int, common: int) -> tuple[Array, int]:
     return values, step
 
 
-def _claims(x: Array, axes: Shape, indices: tuple[Array, ...]) -> tuple[Array, Array]:
-    """The place of each entry among the picked axes, and for each place that is used the last entry there."""
-    sizes = tuple(x.shape[axis] for axis in axes)
-    places = table(x.shape, axes, indices, contiguous_strides(sizes))
-    count = len(places)
-    if count >= 2**32:
-        raise ShapeError(f"x[key] = values: {count} indices at once; at most {2**32 - 1} can be.")
-    claim = Array.new((prod(sizes),), dtypes.uint32, x.device)
-    global_size, local_size = launch_sizes(x.device, count)
+def _claimed(places: Array, count: int) -> Array:
+    """For each of `count` places that is used, the last entry that leads there."""
+    entries = len(places)
+    if entries >= 2**32:
+        raise ShapeError(f"x[key] = values: {entries} indices at once; at most {2**32 - 1} can be.")
+    claim = Array.new((count,), dtypes.uint32, places.device)
+    global_size, local_size = launch_sizes(places.device, entries)
     for name in ("begin_claims", "claims"):
-        kernel = built(x.device, "places.cl", name)
-        kernel(global_size, count, CPU_ELEMENTS_EACH, places.buffer, claim.buffer, local_size=local_size)
-    return places, claim
+        kernel = built(places.device, "places.cl", name)
+        kernel(global_size, entries, CPU_ELEMENTS_EACH, places.buffer, claim.buffer, local_size=local_size)
+    return claim
 
 
 SCATTER = primitive("scatter", numpy=_scatter, opencl=_scatter_opencl, in_place=True)

@@ -79,3 +79,13 @@ def walk(
 def _joined(sizes: Shape, strides: list[Shape]) -> tuple[list[int], list[list[int]]]:
     """As `collapse`, but possibly no axes at all."""
     return ([], [[] for _ in strides]) if prod(sizes) == 1 else collapse(sizes, tuple(strides))
+
+
+def picked_walk(
+    x: Array, values: Array, axes: Shape, at: int, along: int, count: int, has_fast_axis: bool = False
+) -> Walk:
+    """Over what `axes` of x are picked, and values in the shape of that, `along` the step of one entry."""
+    before, after = split(x, axes, at)
+    behind = values.ndim - len(after[0])
+    sides = (before[1], 0, after[1]), (values.strides[:at], along, values.strides[behind:])
+    return walk(before[0], count, after[0], *sides, has_fast_axis=has_fast_axis)
