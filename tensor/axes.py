@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from tensor.errors import ShapeError
+from tensor.errors import BadIndexError, ShapeError
 from tensor.layout import Shape
 
 
 def one_axis(where: str, axis: int | None, shape: Shape) -> int:
-    """The axis meant; None stands for the only one there is. Raises ShapeError."""
+    """The axis meant; None stands for the only one there is. Raises ShapeError, BadIndexError."""
     if axis is None:
         if len(shape) == 1:
             return 0
         raise ShapeError(f"{where}: shape {shape} does not have one axis; say which one is meant (axis=…).")
     if not -len(shape) <= axis < len(shape):
-        raise ShapeError(f"{where}: axis {axis} does not exist in shape {shape}.")
+        raise BadIndexError(f"{where}: axis {axis} does not exist in shape {shape}.")
     return int(axis) % len(shape)
 
 

@@ -31,7 +31,7 @@ def along(axis: int, key: Any) -> tuple[Any, ...]:
 # --- other views --------------------------------------------------------------------------------------------
 
 
-def expand_dims(x: Array, /, *, axis: Axes = 0) -> Array:
+def expand_dims(x: Array, /, axis: Axes = 0) -> Array:
     """The view with an axis of length 1 at each of these places of the result."""
     ndim = x.ndim + (len(axis) if isinstance(axis, Sequence) else 1)
     new = some_axes("expand_dims", axis, (1,) * ndim)
