@@ -6,6 +6,7 @@ count elements and may be negative or zero (a broadcast axis).
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any, Union
@@ -39,11 +40,31 @@ def _is_contiguous(shape: Shape, strides: Shape) -> bool:
     return 0 in shape or all(n == 1 or s == w for n, s, w in zip(shape, strides, wanted, strict=True))
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Layout:
+    """All that a launch depends on, but for the memory. There is one object for each layout (`layout_of`), so
+    that a prepared launch is found by identity."""
+
+    device: Device
+    shape: Shape
+    strides: Shape
+    dtype: dtypes.DType
+
+
+layout_of = lru_cache(maxsize=8192)(Layout)
+
+
+def layout_like(x: Layout, shape: Shape, dtype: dtypes.DType) -> Layout:
+    """The layout of a contiguous array on the device of another one."""
+    return layout_of(x.device, shape, contiguous_strides(shape), dtype)
+
+
 class Array:
     """An n-dimensional array on a device. Made by `asarray`, `zeros`, … and by operations, not by this
     constructor."""
 
-    __slots__ = ("__weakref__", "dtype", "offset", "shape", "storage", "strides")
+    __slots__ = ("__weakref__", "dtype", "layout", "offset", "shape", "storage", "strides")
+    layout: Layout  # computed when it is first asked for
     __array_priority__ = 1000  # NumPy scalars on the left leave operators to us
 
     def __init__(
@@ -54,6 +75,12 @@ class Array:
         self.strides = strides
         self.offset = offset
         self.dtype = dtype
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "layout":
+            raise AttributeError(f"An Array has no attribute {name!r}.", name=name, obj=self)
+        self.layout = layout_of(self.storage.device, self.shape, self.strides, self.dtype)
+        return self.layout
 
     # --- making ---------------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ _KEPT = (
 )
 
 _constants: OrderedDict[tuple[object, ...], Array] = OrderedDict()
+_met: dict[object, Array] = {}  # the same ones, found by the dtype of the array that a number but 0 met
+_PLAIN = frozenset((int, float))
 
 
 def constant(value: complex, dtype: dtypes.DType, device: Device) -> Array:
@@ -57,6 +59,22 @@ def operands(where: str, a: Operand, b: Operand) -> tuple[Array, Array]:
 
 
 def _like(where: str, value: object, met: Array) -> Array:
+    key = (
+        (value, value.__class__, met.dtype, met.storage.device)
+        if value.__class__ in _PLAIN and value
+        else None
+    )
+    found = _met.get(key)
+    if found is None:
+        found = _converted(where, value, met)
+        if key is not None:
+            if len(_met) >= _KEPT:
+                _met.clear()
+            _met[key] = found
+    return found
+
+
+def _converted(where: str, value: object, met: Array) -> Array:
     if isinstance(value, numpy.generic):
         value = value.item()
     if not isinstance(value, bool | int | float | complex):

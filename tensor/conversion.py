@@ -10,7 +10,7 @@ from tensor.array import Array
 from tensor.device import Device
 from tensor.dtypes import DType
 from tensor.errors import DTypeError
-from tensor.pointwise import launch
+from tensor.pointwise import producer
 from tensor.primitive import primitive
 
 
@@ -45,9 +45,7 @@ def _conversion(source: DType, target: DType) -> str:
 
 
 def _convert_opencl(x: Array, dtype: DType) -> Array:
-    output = Array.new(x.shape, dtype, x.device)
-    launch(_conversion(x.dtype, dtype), x.dtype, output, (x,))
-    return output
+    return producer(_conversion(x.dtype, dtype), x.dtype, dtype, x.layout)(x)
 
 
 _ASTYPE = primitive("astype", numpy=_convert, opencl=_convert_opencl)

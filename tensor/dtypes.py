@@ -57,6 +57,8 @@ def as_dtype(value: Any) -> DType:
 
     Raises DTypeError for a dtype that arrays cannot have.
     """
+    if isinstance(value, numpy.dtype) and value in OPENCL_NAMES:
+        return value
     found = _DEFAULTS.get(value) if isinstance(value, type) else None
     if found is not None:
         return found

@@ -3,23 +3,13 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from tensor.array import Array, Shape
-from tensor.device import Device
+from tensor.array import Array, Layout, layout_like
 from tensor.dtypes import OPENCL_NAMES, DType
 from tensor.kernel import built
 from tensor.layout import broadcast_strides, elementwise_plan
-from tensor.preset import Preset
+from tensor.preset import Preset, Producer
 
 LETTERS = "abcdefgh"  # as many inputs as an expression may have; the kernels use the names after these
-
-Layout = tuple[
-    Shape, Shape, DType
-]  # shape, strides and dtype: all that a launch depends on, but for the memory
-
-
-def layout_of(x: Array) -> Layout:
-    """The layout of an array."""
-    return x.shape, x.strides, x.dtype
 
 
 def _defines(expression: str, compute: DType, output: DType, inputs: Sequence[DType]) -> dict[str, str | int]:
@@ -40,23 +30,21 @@ def _defines(expression: str, compute: DType, output: DType, inputs: Sequence[DT
 
 
 @lru_cache(maxsize=8192)
-def prepare(
-    expression: str, compute: DType, device: Device, output: Layout, *inputs: Layout
-) -> Preset | None:
+def prepare(expression: str, compute: DType, output: Layout, *inputs: Layout) -> Preset | None:
     """The launch of output[…] = expression of inputs, evaluated in `compute`; made once for the same layouts.
 
     Call it with the output and the inputs, which are broadcast to its shape. The kernel itself depends on
     dtypes only, never on the shape. None if there is nothing to compute.
     """
-    shape, output_strides, output_dtype = output
+    device, shape = output.device, output.shape
     if 0 in shape:
         return None
-    types = [each for _, _, each in inputs]
-    strides = [broadcast_strides(each[0], each[1], shape) for each in inputs]
+    types = [each.dtype for each in inputs]
+    strides = [broadcast_strides(each.shape, each.strides, shape) for each in inputs]
     is_cpu = device.kind == "cpu"
-    lanes = 4 if max(each.itemsize for each in (compute, output_dtype, *types)) <= 4 else 2
-    plan = elementwise_plan(0 if is_cpu else device.compute_units, lanes, shape, output_strides, *strides)
-    defines = _defines(expression, compute, output_dtype, types) | dict(plan.defines)
+    lanes = 4 if max(each.itemsize for each in (compute, output.dtype, *types)) <= 4 else 2
+    plan = elementwise_plan(0 if is_cpu else device.compute_units, lanes, shape, output.strides, *strides)
+    defines = _defines(expression, compute, output.dtype, types) | dict(plan.defines)
     file = "elementwise_cpu.cl" if is_cpu else "elementwise_gpu.cl"
     kernel = built(device, file, plan.kernel, defines)
     return Preset(kernel, plan.global_size, plan.local_size, plan.numbers)
@@ -64,6 +52,13 @@ def prepare(
 
 def launch(expression: str, compute: DType, output: Array, inputs: Sequence[Array]) -> None:
     """Prepare and launch at once."""
-    ready = prepare(expression, compute, output.device, layout_of(output), *map(layout_of, inputs))
+    ready = prepare(expression, compute, output.layout, *[each.layout for each in inputs])
     if ready is not None:
         ready(output, *inputs)
+
+
+@lru_cache(maxsize=8192)
+def producer(expression: str, compute: DType, dtype: DType, *inputs: Layout) -> Producer:
+    """The launch that makes a new array of the first input's shape, as `prepare` does."""
+    output = layout_like(inputs[0], inputs[0].shape, dtype)
+    return Producer(output, prepare(expression, compute, output, *inputs))

@@ -1,13 +1,16 @@
-"""A launch of which only the memory changes from call to call."""
+"""A launch of which only the memory changes from call to call: what an eager operation costs is decided
+here."""
 
-import threading
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
-from tensor.array import Array
+from tensor.array import Array, Layout
+from tensor.device import OpenCLDevice
 from tensor.dtypes import int64
 from tensor.kernel import DeviceKernel
 from tensor.kernel_arguments import packed
+from tensor.memory import Storage
 from tensor.queue import Size
 
 
@@ -23,32 +26,68 @@ class Preset:
     ) -> None:
         self._kernel = kernel
         self._queue = kernel.device.queue
-        self._sizes = global_size, local_size
+        self.sizes = global_size, local_size
         self._numbers = tuple(numbers)
-        self._lock = threading.Lock()  # an OpenCL kernel object holds its arguments
-        self._ready: Any = None
-        self._offsets: list[int] = []
+        # An OpenCL kernel holds its arguments, so one thread at a time uses it: those that nobody uses now,
+        # with the offsets that are set in them.
+        self._idle: list[tuple[Any, list[int]]] = []
 
     def __call__(self, *arrays: Array) -> None:
-        queue = self._queue
-        if queue.recording is not None:
-            memory = [part for each in arrays for part in (each.storage.buffer, each.offset)]
-            queue.launch(self._kernel, *self._sizes, [*memory, *self._numbers])
-            return
-        with self._lock:
-            ready = self._ready or self._begin(arrays)
-            offsets = self._offsets
-            place = 0
-            for each in arrays:
-                ready.set_arg(place, each.storage.buffer)
-                if each.offset != offsets[place]:
-                    offsets[place] = each.offset
-                    ready.set_arg(place + 1, packed(each.offset, int64))
-                place += 2
-            queue.enqueue(ready, *self._sizes)
+        if self._queue.active.recording is None:
+            self._enqueue(arrays)
+        else:
+            self._queue.launch(self._kernel, *self.sizes, self._arguments(arrays))
 
-    def _begin(self, arrays: Sequence[Array]) -> Any:
+    def _enqueue(self, arrays: Sequence[Array]) -> None:
+        try:
+            own = self._idle.pop()
+        except IndexError:
+            own = self._kernel.bound(self._arguments(arrays)), [each.offset for each in arrays]
+        ready, offsets = own
+        for i, each in enumerate(arrays):
+            storage = each.storage
+            ready.set_arg(2 * i, storage._buffer or storage.buffer)
+            if each.offset != offsets[i]:
+                ready.set_arg(2 * i + 1, packed(each.offset, int64))
+                offsets[i] = each.offset
+        queue, sizes = self._queue, self.sizes
+        try:
+            queue.driver_enqueue(queue.raw_or_none or queue.raw, ready, *sizes)
+        except queue.refused as error:
+            queue.enqueue_again(ready, *sizes, error)
+        self._idle.append(own)
+
+    @property
+    def idle_kernel(self) -> Any:
+        """A pyopencl kernel as the last launch left it, arguments and all."""
+        return self._idle[-1][0]
+
+    def _arguments(self, arrays: Sequence[Array]) -> list[Any]:
         memory = [part for each in arrays for part in (each.storage.buffer, each.offset)]
-        self._ready = self._kernel.bound([*memory, *self._numbers])
-        self._offsets = [each.offset for each in arrays for _ in range(2)]
-        return self._ready
+        return [*memory, *self._numbers]
+
+
+class Producer:
+    """A Preset whose first array is made anew by each call: called with the other ones, it returns that
+    one."""
+
+    def __init__(self, output: Layout, preset: Preset | None) -> None:
+        assert isinstance(output.device, OpenCLDevice)
+        self._device, self._layout = output.device, output
+        self._active = output.device.queue.active
+        self._allocate = output.device.pools.allocate
+        self._size_bytes = prod(output.shape) * output.dtype.itemsize
+        self._preset = preset  # None if there is nothing to compute
+
+    def __call__(self, *inputs: Array) -> Array:
+        layout, preset, size_bytes = self._layout, self._preset, self._size_bytes
+        if preset is None or self._active.recording is not None:
+            output = Array.new(layout.shape, layout.dtype, self._device)
+            if preset is not None:
+                preset(output, *inputs)
+            return output
+        storage = Storage(self._device, self._allocate(size_bytes, None), size_bytes)
+        output = Array(storage, layout.shape, layout.strides, 0, layout.dtype)
+        output.layout = layout
+        preset._enqueue((output, *inputs))
+        return output

@@ -60,44 +60,44 @@ class _Forgetful(list[Call]):
         pass
 
 
-_taping = _Taping()
+taping = _Taping()  # whether calls of this thread are taped
 
 
 @contextmanager
 def recording_calls() -> Iterator[list[Call]]:
     """Tape all primitive calls of this thread inside the block; blocks nest, the innermost one gets the
     calls."""
-    outer = _taping.tape
+    outer = taping.tape
     tape: list[Call] = []
-    _taping.tape = tape
+    taping.tape = tape
     try:
         yield tape
     finally:
-        _taping.tape = outer
+        taping.tape = outer
 
 
 @contextmanager
 def not_recording_calls() -> Iterator[None]:
     """Suspend the tape inside the block."""
-    outer = _taping.tape
-    _taping.tape = None
+    outer = taping.tape
+    taping.tape = None
     try:
         yield
     finally:
-        _taping.tape = outer
+        taping.tape = outer
 
 
 @contextmanager
 def watching_calls(watch: Watch) -> Iterator[None]:
     """Tell `watch` of all primitive calls of this thread inside the block."""
-    outer = _taping.tape, _taping.watch
-    _taping.watch = watch
-    if _taping.tape is None:
-        _taping.tape = _Forgetful()
+    outer = taping.tape, taping.watch
+    taping.watch = watch
+    if taping.tape is None:
+        taping.tape = _Forgetful()
     try:
         yield
     finally:
-        _taping.tape, _taping.watch = outer
+        taping.tape, taping.watch = outer
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,27 +114,27 @@ class Primitive:
     in_place: bool = field(default=False, kw_only=True)
 
     def __call__(self, *inputs: Array, **parameters: Any) -> Array:
-        tape = _taping.tape
+        tape = taping.tape
         if tape is None:
             return self._run(inputs, parameters)
         return self._run_taped(tape, inputs, parameters)
 
     def _run_taped(self, tape: list[Call], inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
-        watch, output = _taping.watch, None
-        _taping.tape = None
+        watch, output = taping.watch, None
+        taping.tape = None
         if watch is not None:
             watch.begin(self)
         try:
             output = self._run(inputs, parameters)
         finally:
-            _taping.tape = tape
+            taping.tape = tape
             if watch is not None:
                 watch.end(self, inputs, output)
         tape.append(Call(self, inputs, parameters, output))
         return output
 
     def _run(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
-        device = same_device(self.name, *inputs)
+        device = same_device(self.name, *inputs) if len(inputs) > 1 else inputs[0].storage.device
         if self.view is not None:
             return self.view(*inputs, **parameters)
         if isinstance(device, NumpyDevice):

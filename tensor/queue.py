@@ -56,74 +56,74 @@ class Queue:
     refused: type[Exception] | tuple[()] = ()  # what a driver raises
 
     def __init__(self, raw: Any, device: "OpenCLDevice | None" = None) -> None:
-        self._raw = raw
+        self.raw_or_none = raw
         self._device = device
-        self._active = _Active()
-        self._enqueue: Any = None
+        self.active = _Active()
+        self.driver_enqueue: Any = None
         self.profile: Any = None  # what measures this queue at the moment
         if raw is not None:
             import pyopencl
 
-            self._enqueue = pyopencl.enqueue_nd_range_kernel
+            self.driver_enqueue = pyopencl.enqueue_nd_range_kernel
             self.refused = pyopencl.Error
             _queues.add(self)
 
     @property
     def raw(self) -> Any:
         """pyopencl's command queue. Raises DeviceError in the child of a fork."""
-        if self._raw is None:
+        if self.raw_or_none is None:
             raise DeviceError(
                 "This process was forked after its parent had begun to use OpenCL, whose threads a fork "
                 'leaves behind. Start processes with multiprocessing.get_context("spawn"), or use OpenCL '
                 "in the child alone."
             )
-        return self._raw
+        return self.raw_or_none
 
     def exchange(self, raw: Any, enqueue: Any, profile: Any) -> tuple[Any, Any]:
         """Go on with another command queue and another function that enqueues kernels; returns the former
         two. The device has to be idle."""
-        before = self._raw, self._enqueue
-        self._raw, self._enqueue, self.profile = raw, enqueue, profile
+        before = self.raw_or_none, self.driver_enqueue
+        self.raw_or_none, self.driver_enqueue, self.profile = raw, enqueue, profile
         return before
 
     def leave_to_parent(self) -> None:
         """Use the command queue no more: in the child of a fork it waits for threads that are not there."""
-        _of_parent.append(self._raw)  # never released, which would wait too
-        self._raw = None
+        _of_parent.append(self.raw_or_none)  # never released, which would wait too
+        self.raw_or_none = None
 
     @property
     def recording(self) -> Recorder | None:
         """The recording under way in this thread."""
-        return self._active.recording
+        return self.active.recording
 
     @recording.setter
     def recording(self, recording: Recorder | None) -> None:
-        self._active.recording = recording
+        self.active.recording = recording
 
     def launch(
         self, kernel: Launchable, global_size: Size, local_size: Size | None, arguments: Sequence[Any]
     ) -> None:
         """Enqueue one kernel; sizes in work-items, arguments as pyopencl takes them."""
-        recording = self._active.recording
+        recording = self.active.recording
         ready = kernel.prepared(arguments) if recording is None else kernel.bound(arguments)
         self.enqueue(ready, global_size, local_size)
         if recording is not None:
-            recording.add(lambda: self._enqueue(self.raw, ready, global_size, local_size), arguments)
+            recording.add(lambda: self.driver_enqueue(self.raw, ready, global_size, local_size), arguments)
 
     def enqueue(self, ready: Any, global_size: Size, local_size: Size | None) -> None:
         """Enqueue a pyopencl kernel whose arguments are set; unrecorded."""
         try:
-            self._enqueue(self._raw or self.raw, ready, global_size, local_size)
+            self.driver_enqueue(self.raw_or_none or self.raw, ready, global_size, local_size)
         except self.refused as error:
-            self._enqueue_again(ready, global_size, local_size, error)
+            self.enqueue_again(ready, global_size, local_size, error)
 
-    def _enqueue_again(self, ready: Any, global_size: Size, local_size: Size | None, error: Any) -> None:
+    def enqueue_again(self, ready: Any, global_size: Size, local_size: Size | None, error: Any) -> None:
         """Once more if memory was short, with all that is held given back; else explain the refusal."""
         assert self._device is not None
         if is_short_of_memory(error):
             self._device.release_memory()
             try:
-                self._enqueue(self.raw, ready, global_size, local_size)
+                self.driver_enqueue(self.raw, ready, global_size, local_size)
                 return
             except self.refused as again:
                 error = again
@@ -135,7 +135,7 @@ class Queue:
         `arguments` are the buffers that the action uses and that a recording has to keep alive. Work on the
         host has a `name`, under which profiles show its replays.
         """
-        recording = self._active.recording
+        recording = self.active.recording
         if recording is None:
             action()
             return
@@ -146,12 +146,12 @@ class Queue:
     @contextmanager
     def not_recording(self) -> Iterator[None]:
         """What is enqueued in this block is not recorded."""
-        recording = self._active.recording
-        self._active.recording = None
+        recording = self.active.recording
+        self.active.recording = None
         try:
             yield
         finally:
-            self._active.recording = recording
+            self.active.recording = recording
 
 
 _queues: weakref.WeakSet[Queue] = weakref.WeakSet()

@@ -2,13 +2,13 @@
 cut."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from typing import Any
 
 from tensor import dtypes
-from tensor.array import Array
+from tensor.array import Array, Layout, layout_like
 from tensor.device import Device
 from tensor.dtypes import OPENCL_NAMES, DType
 from tensor.errors import ShapeError
@@ -22,7 +22,7 @@ from tensor.layout import (
     pack_axes,
     power_of_two,
 )
-from tensor.preset import Preset
+from tensor.preset import Preset, Producer
 
 _CPU_WIDTH = 1024  # outputs side by side in the kernel `columns`: WIDTH there
 _CPU_WORK = 16384  # elements below which another work-item costs more than it saves
@@ -131,74 +131,50 @@ def _file(device: Device) -> str:
     return "reduction_cpu.cl" if device.kind == "cpu" else "reduction_gpu.cl"
 
 
-def reduce(
-    x: Array,
-    axis: Shape,
-    output: Array,
-    combine: str,
-    identity: str,
-    divide_by: float = 0,
-    centre: Array | None = None,
-) -> None:
-    """output = COMBINE over the axes of x; `divide_by` divides the result (0: no division).
+@dataclass(frozen=True, eq=False)  # one object for each, by which launches are found
+class Reduction:
+    """What is done to the elements: COMBINE and its IDENTITY in OpenCL C, and the dtype of the result.
 
-    With `centre`, contiguous and one element for each of the output, of the squared distances from it.
+    `divide_by` divides the result (0: no division). `centred`: squared distances from a second array, which
+    has one element for each of the result, instead of the elements.
     """
-    if output.size:
-        launches = _reduction(
-            output.device,
-            x.shape,
-            x.strides,
-            x.dtype,
-            axis,
-            output.dtype,
-            combine,
-            identity,
-            divide_by,
-            centre is not None,
-        )
-        source = (x,) if centre is None else (x, centre)
-        for i, (chunks, launch) in enumerate(launches):
-            last = i == len(launches) - 1
-            target = output if last else Array.new((chunks, output.size), output.dtype, output.device)
-            launch(target, *source)
-            source = (target,)
+
+    combine: str
+    identity: str
+    dtype: DType
+    divide_by: float = 0
+    centred: bool = False
 
 
-@lru_cache(maxsize=4096)
-def _reduction(
-    device: Device,
-    shape: Shape,
-    strides: Shape,
-    source: DType,
-    axis: Shape,
-    target: DType,
-    combine: str,
-    identity: str,
-    divide_by: float,
-    centred: bool,
-) -> list[tuple[int, Preset]]:
-    """The launches of a reduction, each with the number of chunks that it leaves."""
-    plan = _plan(device, *split_parts(shape, strides, axis), "")
-    divides = plan.chunks == 1 and divide_by != 0
+@lru_cache(maxsize=8192)
+def reducers(x: Layout, axis: Shape, keepdims: bool, what: Reduction) -> tuple[Producer, ...]:
+    """The launches of a reduction of an array of layout x, each for the result of the one before."""
+    output = layout_like(x, reduced_shape(x.shape, axis, keepdims), what.dtype)
+    if 0 in output.shape:
+        return (Producer(output, None),)
+    plan = _plan(x.device, *split_parts(x.shape, x.strides, axis), "")
     defines: Defines = {
-        "T_IN": OPENCL_NAMES[source],
-        "T_ACC": OPENCL_NAMES[target],
-        "COMBINE(p,q)": combine,
-        "IDENTITY": identity,
-        "FINISH": "/ divisor" if divides else "",
-        "CENTRED": int(centred),
+        "T_IN": OPENCL_NAMES[x.dtype],
+        "T_ACC": OPENCL_NAMES[what.dtype],
+        "COMBINE(p,q)": what.combine,
+        "IDENTITY": what.identity,
+        "FINISH": "/ divisor" if plan.chunks == 1 and what.divide_by else "",
+        "CENTRED": int(what.centred),
         **dict(plan.defines),
     }
-    kernel = built(device, _file(device), plan.kernel, defines)
-    first = Preset(kernel, plan.global_size, plan.local_size, (*plan.numbers, divide_by))
+    kernel = built(x.device, _file(x.device), plan.kernel, defines)
+    first = Preset(kernel, plan.global_size, plan.local_size, (*plan.numbers, what.divide_by))
     if plan.chunks == 1:
-        return [(1, first)]
-    kept = prod(n for a, n in enumerate(shape) if a not in axis)
-    rest = _reduction(
-        device, (plan.chunks, kept), (kept, 1), target, (0,), target, combine, identity, divide_by, False
-    )
-    return [(plan.chunks, first), *rest]
+        return (Producer(output, first),)
+    # The chunks' results lie one after another, each in the shape of the output.
+    chunks = layout_like(x, (plan.chunks, *output.shape), what.dtype)
+    rest = reducers(chunks, (0,), False, replace(what, centred=False) if what.centred else what)
+    return (Producer(chunks, first), *rest)
+
+
+def reduced_shape(shape: Shape, axis: Shape, keepdims: bool) -> Shape:
+    """The shape that is left when `axis` is reduced."""
+    return tuple(1 if a in axis else n for a, n in enumerate(shape) if keepdims or a not in axis)
 
 
 # Whether p is chosen over q. NaN is.
@@ -208,27 +184,23 @@ BETTER = {
 }
 
 
-def choose(x: Array, axis: Shape, output: Array, which: str) -> None:
-    """output (int64) = index within the reduced axes of the first element that is the "max" or the "min"."""
-    if output.size:
-        first, second, chunks = _choice(output.device, x.shape, x.strides, x.dtype, axis, which)
-        if second is None:
-            first(output, x)
-        else:
-            chosen = Array.new((chunks, output.size), dtypes.int64, output.device)
-            first(chosen, x)
-            second(output, x, chosen)
+def choose(x: Array, axis: Shape, keepdims: bool, which: str) -> Array:
+    """The index (int64) within the reduced axes of the first element that is the "max" or the "min"."""
+    first, second = _choosers(x.layout, axis, keepdims, which)
+    chosen = first(x)
+    return chosen if second is None else second(x, chosen)
 
 
-@lru_cache(maxsize=4096)
-def _choice(
-    device: Device, shape: Shape, strides: Shape, dtype: DType, axis: Shape, which: str
-) -> tuple[Preset, Preset | None, int]:
-    """The launch for each chunk, the one that chooses among chunks if there are several, and how many."""
-    kept, reduced = split_parts(shape, strides, axis, in_order=True)
+@lru_cache(maxsize=8192)
+def _choosers(x: Layout, axis: Shape, keepdims: bool, which: str) -> tuple[Producer, Producer | None]:
+    """The launch for each chunk, and the one that chooses among chunks if there are several."""
+    device, output = x.device, layout_like(x, reduced_shape(x.shape, axis, keepdims), dtypes.int64)
+    if 0 in output.shape:
+        return Producer(output, None), None
+    kept, reduced = split_parts(x.shape, x.strides, axis, in_order=True)
     plan = _plan(device, kept, reduced, "arg_")
     defines: Defines = {
-        "T_IN": OPENCL_NAMES[dtype],
+        "T_IN": OPENCL_NAMES[x.dtype],
         "BETTER(p,q)": BETTER[which],
         "CENTRED": 0,
         **dict(plan.defines),
@@ -236,11 +208,13 @@ def _choice(
     kernel = built(device, _file(device), plan.kernel, defines)
     first = Preset(kernel, plan.global_size, plan.local_size, plan.numbers)
     if plan.chunks == 1:
-        return first, None, 1
+        return Producer(output, first), None
+    chunks = Producer(layout_like(x, (plan.chunks, *output.shape), dtypes.int64), first)
     kernel = built(device, _file(device), "arg_chunks", defines)
     if device.kind == "cpu":
         each = max(1, _CPU_WORK // plan.chunks)
         numbers = (plan.chunks, each, *plan.numbers[2:])  # without `chunk` and its own `each`
-        return first, Preset(kernel, (-(-kept.count // each),), (1,), numbers), plan.chunks
+        return chunks, Producer(output, Preset(kernel, (-(-kept.count // each),), (1,), numbers))
     items = -(-kept.count // _GPU_ITEMS) * _GPU_ITEMS
-    return first, Preset(kernel, (items,), (_GPU_ITEMS,), (plan.chunks, *plan.numbers[1:])), plan.chunks
+    second = Preset(kernel, (items,), (_GPU_ITEMS,), (plan.chunks, *plan.numbers[1:]))
+    return chunks, Producer(output, second)

@@ -1,13 +1,13 @@
 """Reductions over some or all axes, by the array API standard."""
 
 import builtins
-from functools import partial
+from functools import lru_cache, partial
 from math import prod as product_of
 from typing import Any
 
 import numpy
 
-from tensor import dtypes, reduce_launch
+from tensor import dtypes
 from tensor.array import Array, Shape
 from tensor.constants import constant
 from tensor.conversion import astype
@@ -15,15 +15,10 @@ from tensor.dtypes import DType
 from tensor.elementwise import not_equal, sqrt, square
 from tensor.errors import DTypeError, ShapeError
 from tensor.primitive import primitive
-from tensor.reduce_launch import reduce
+from tensor.reduce_launch import Reduction, choose, reduced_shape, reducers
 from tensor.views import assign
 
 Axis = int | tuple[int, ...] | None
-
-
-def reduced_shape(shape: Shape, axis: Shape, keepdims: bool) -> Shape:
-    """The shape that is left when `axis` is reduced."""
-    return tuple(1 if a in axis else n for a, n in enumerate(shape) if keepdims or a not in axis)
 
 
 # --- the primitives -----------------------------------------------------------------------------------------
@@ -76,26 +71,26 @@ _COMBINE = {
 }
 
 
+@lru_cache
+def _reduction(name: str, dtype: DType, divide_by: float = 0) -> Reduction:
+    return Reduction(_COMBINE[name], _identity(name, dtype), dtype, divide_by)
+
+
 def _run(name: str, x: Array, axis: Shape, keepdims: bool, dtype: DType | None = None) -> Array:
-    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtype or x.dtype, x.device)
-    reduce(x, axis, output, _COMBINE[name], _identity(name, output.dtype))
-    return output
+    for produce in reducers(x.layout, axis, keepdims, _reduction(name, dtype or x.dtype)):
+        x = produce(x)
+    return x
 
 
 def _run_mean(x: Array, axis: Shape, keepdims: bool) -> Array:
-    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtypes.floating(x.dtype), x.device)
-    count = product_of(x.shape[a] for a in axis)
+    dtype, count = dtypes.floating(x.dtype), product_of(x.shape[a] for a in axis)
     if count == 0:
-        assign(output, constant(float("nan"), output.dtype, x.device))
-    else:
-        reduce(x, axis, output, _COMBINE["sum"], "0", divide_by=count)
-    return output
-
-
-def _run_index_of(which: str, x: Array, axis: Shape, keepdims: bool) -> Array:
-    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtypes.int64, x.device)
-    reduce_launch.choose(x, axis, output, which)
-    return output
+        output = Array.new(reduced_shape(x.shape, axis, keepdims), dtype, x.device)
+        assign(output, constant(float("nan"), dtype, x.device))
+        return output
+    for produce in reducers(x.layout, axis, keepdims, _reduction("sum", dtype, count)):
+        x = produce(x)
+    return x
 
 
 _SUM = primitive("sum", numpy=partial(_total, numpy.sum), opencl=partial(_run, "sum"))
@@ -105,8 +100,8 @@ _MAX = primitive("max", numpy=partial(_chosen, numpy.max), opencl=partial(_run, 
 _MIN = primitive("min", numpy=partial(_chosen, numpy.min), opencl=partial(_run, "min"))
 _ANY = primitive("any", numpy=partial(_chosen, numpy.any), opencl=partial(_run, "any"))
 _ALL = primitive("all", numpy=partial(_chosen, numpy.all), opencl=partial(_run, "all"))
-_ARGMAX = primitive("argmax", numpy=partial(_index_of, numpy.argmax), opencl=partial(_run_index_of, "max"))
-_ARGMIN = primitive("argmin", numpy=partial(_index_of, numpy.argmin), opencl=partial(_run_index_of, "min"))
+_ARGMAX = primitive("argmax", numpy=partial(_index_of, numpy.argmax), opencl=partial(choose, which="max"))
+_ARGMIN = primitive("argmin", numpy=partial(_index_of, numpy.argmin), opencl=partial(choose, which="min"))
 
 
 # --- the functions ------------------------------------------------------------------------------------------
@@ -114,14 +109,20 @@ _ARGMIN = primitive("argmin", numpy=partial(_index_of, numpy.argmin), opencl=par
 
 def axes_of(where: str, x: Array, axis: Axis) -> Shape:
     """The axes that `axis` names, counted from 0 and in order; raises ShapeError."""
+    return _axes(where, x.shape, axis if axis is None or isinstance(axis, int) else tuple(axis))
+
+
+@lru_cache(maxsize=8192)
+def _axes(where: str, shape: Shape, axis: Axis) -> Shape:
+    ndim = len(shape)
     if axis is None:
-        return tuple(range(x.ndim))
-    given = (axis,) if isinstance(axis, int) else tuple(axis)
-    if not builtins.all(-x.ndim <= a < x.ndim for a in given):
-        raise ShapeError(f"{where}: axis {axis} does not exist in shape {x.shape}.")
-    wanted = tuple(sorted({a % x.ndim for a in given}))
+        return tuple(range(ndim))
+    given = (axis,) if isinstance(axis, int) else axis
+    if not builtins.all(-ndim <= a < ndim for a in given):
+        raise ShapeError(f"{where}: axis {axis} does not exist in shape {shape}.")
+    wanted = tuple(sorted({a % ndim for a in given}))
     if len(wanted) != len(given):
-        raise ShapeError(f"{where}: axis {axis} names an axis of shape {x.shape} twice.")
+        raise ShapeError(f"{where}: axis {axis} names an axis of shape {shape} twice.")
     return wanted
 
 

@@ -5,25 +5,25 @@ numbers (divide, exp, …) convert integers to float32.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy
 
 from tensor import dtypes
-from tensor.array import Array, Operand, Shape, contiguous_strides
+from tensor.array import Array, Layout, Operand, layout_like
 from tensor.constants import operands
-from tensor.device import Device
 from tensor.dtypes import DType
 from tensor.errors import DTypeError
 from tensor.layout import broadcast_shape
-from tensor.pointwise import Layout, prepare
-from tensor.preset import Preset
-from tensor.primitive import Primitive, primitive
+from tensor.pointwise import prepare
+from tensor.preset import Producer
+from tensor.primitive import Primitive, primitive, taping
 
 Result = Literal["same", "float", "bool", "component"]
 Unary = Callable[[Array], Array]
+_KEPT = 8192  # launches per operation; a program whose shapes are ever new begins again then
 Binary = Callable[[Operand, Operand], Array]
 
 # Which dtypes an operation takes, by the letters of numpy.dtype.kind.
@@ -48,6 +48,7 @@ class Operation:
     definition: Callable[..., Any]
     result: Result = "same"
     kinds: str = NUMERIC
+    ready: dict[tuple[Layout, ...], Producer] = field(default_factory=dict)  # launches, by their inputs
 
     def expression_for(self, dtype: DType) -> str:
         """The OpenCL expression for inputs converted to `dtype`."""
@@ -82,21 +83,21 @@ def _run_numpy(operation: Operation, *inputs: Any) -> Any:
 
 
 def _run_opencl(operation: Operation, *inputs: Array) -> Array:
-    device = inputs[0].storage.device
-    run, shape, dtype = _prepared(operation, device, *[(x.shape, x.strides, x.dtype) for x in inputs])
-    output = Array.new(shape, dtype, device)
-    if run is not None:
-        run(output, *inputs)
-    return output
+    layouts = tuple([each.layout for each in inputs])
+    produce = operation.ready.get(layouts)
+    if produce is None:
+        if len(operation.ready) >= _KEPT:
+            operation.ready.clear()
+        produce = operation.ready[layouts] = _producer(operation, layouts)
+    return produce(*inputs)
 
 
-@lru_cache(maxsize=8192)
-def _prepared(operation: Operation, device: Device, *inputs: Layout) -> tuple[Preset | None, Shape, DType]:
-    """The launch for inputs of these layouts, and shape and dtype of its output."""
-    compute, result = _dtypes(operation, *(dtype for _, _, dtype in inputs))
-    shape = broadcast_shape(operation.name, *(each for each, _, _ in inputs))
-    output = (shape, contiguous_strides(shape), result)
-    return prepare(operation.expression_for(compute), compute, device, output, *inputs), shape, result
+def _producer(operation: Operation, inputs: tuple[Layout, ...]) -> Producer:
+    """The launch for inputs of these layouts."""
+    compute, result = _dtypes(operation, *(each.dtype for each in inputs))
+    shape = broadcast_shape(operation.name, *(each.shape for each in inputs))
+    output = layout_like(inputs[0], shape, result)
+    return Producer(output, prepare(operation.expression_for(compute), compute, output, *inputs))
 
 
 def elementwise(operation: Operation) -> Primitive:
@@ -116,10 +117,15 @@ def unary(
     doc: str,
 ) -> Unary:
     """The public function of an operation on one array."""
-    apply = elementwise(Operation(name, expression, definition, result, kinds))
+    operation = Operation(name, expression, definition, result, kinds)
+    apply, ready = elementwise(operation), operation.ready
 
     def call(x: Array, /) -> Array:
-        return apply(x)
+        try:
+            produce = ready[(x.layout,)]
+        except KeyError:  # nothing is prepared, or it is no launch
+            return apply(x)
+        return produce(x) if taping.tape is None else apply(x)
 
     _name(call, name, doc)
     return call
@@ -135,10 +141,17 @@ def binary(
     doc: str,
 ) -> Binary:
     """The public function of an operation on two arrays, or an array and a number."""
-    apply = elementwise(Operation(name, expression, definition, result, kinds))
+    operation = Operation(name, expression, definition, result, kinds)
+    apply, ready = elementwise(operation), operation.ready
 
     def call(x1: Operand, x2: Operand, /) -> Array:
-        return apply(*operands(name, x1, x2))
+        if type(x1) is not Array or type(x2) is not Array:
+            x1, x2 = operands(name, x1, x2)
+        try:
+            produce = ready[x1.layout, x2.layout]
+        except KeyError:  # nothing is prepared, or it is no launch
+            return apply(x1, x2)
+        return produce(x1, x2) if taping.tape is None else apply(x1, x2)
 
     _name(call, name, doc)
     return call

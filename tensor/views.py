@@ -8,7 +8,7 @@ from tensor.array import Array, Shape, contiguous_strides
 from tensor.conversion import astype
 from tensor.errors import ShapeError
 from tensor.layout import broadcast_strides, collapse
-from tensor.pointwise import launch
+from tensor.pointwise import launch, producer
 from tensor.primitive import primitive
 
 ViewKey = tuple[int | slice | None, ...]
@@ -18,9 +18,7 @@ ViewKey = tuple[int | slice | None, ...]
 
 
 def _copy_opencl(x: Array) -> Array:
-    output = Array.new(x.shape, x.dtype, x.device)
-    launch("a", x.dtype, output, (x,))
-    return output
+    return producer("a", x.dtype, x.dtype, x.layout)(x)
 
 
 _COPY = primitive("copy", numpy=lambda x: x.copy(), opencl=_copy_opencl)
