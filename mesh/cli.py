@@ -212,6 +212,25 @@ def devices(json: bool) -> None:
     show_devices(json)
 
 
+@main.group()
+def bench() -> None:
+    """Measure what this machine reaches, beside NumPy."""
+
+
+@bench.command()
+@click.option("--device", metavar="NAME", help="Compute on this device; `mesh devices` lists them.")
+@click.option("--json", is_flag=True, help="One JSON object a task.")
+def matrix(device: str | None, json: bool) -> None:
+    """Time four matrix tasks.
+
+    Adding two matrices of 1000×1000, the logarithm of one, and the products 1000×100 · 100×10 and 1000×1000 ·
+    1000×1000: what the system of 2016 was measured with.
+    """
+    from mesh.bench import show_matrix
+
+    show_matrix(device, json)
+
+
 def _take_part(make_node: "Callable[[Path | None], Node]", folder: Path | None, as_json: bool) -> None:
     """Run one peer to its end, with its folder, its screen and Ctrl-C; then say what came of it."""
     from contextlib import ExitStack

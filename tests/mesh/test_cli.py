@@ -56,11 +56,25 @@ def test_help_is_light() -> None:
     assert loaded.isdisjoint({"numpy", "zmq", "pyopencl", "rich", "msgpack", "tensor", "nn", "mesh.job"})
 
 
-@pytest.mark.parametrize("command", [[], ["start"], ["join"], ["status"], ["devices"]])
+@pytest.mark.parametrize(
+    "command", [[], ["start"], ["join"], ["status"], ["devices"], ["bench"], ["bench", "matrix"]]
+)
 def test_every_command_has_help(command: list[str]) -> None:
     result = typed(*command, "--help")
     assert result.exit_code == 0
     assert "..." not in result.stdout.split("Commands:")[-1] or command
+
+
+def test_bench_matrix_prints_a_line_for_each_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.bench._ROUNDS", 1)
+    monkeypatch.setattr("mesh.bench._ROUND_S", 0.0001)
+    result = typed("bench", "matrix", "--device", "numpy", "--json")
+    assert result.exit_code == 0
+    lines = [json.loads(each) for each in result.stdout.splitlines()]
+    assert [each["ms_2016"] for each in lines] == [4.0, 14.0, 3.8, 5.2]
+    assert all(each["ms"] > 0 and each["numpy_ms"] > 0 and each["device"] == "numpy" for each in lines)
+    assert "in turn" in result.stderr
+    assert len(typed("bench", "matrix", "--device", "numpy").stdout.splitlines()) == 4
 
 
 def test_the_module_is_the_command() -> None:

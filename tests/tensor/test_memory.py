@@ -279,14 +279,14 @@ def test_memory_that_is_missing_at_the_first_launch_is_our_error(opencl, monkeyp
     """NVIDIA's driver gives memory when a kernel first uses it."""
     x = tensor.ones(1000)
     x + 1
-    enqueue, refusals = opencl.queue._enqueue, [driver_error(name)]
+    enqueue, refusals = opencl.queue.driver_enqueue, [driver_error(name)]
 
     def enqueue_or_refuse(*arguments):
         if refusals:
             raise refusals.pop()
         return enqueue(*arguments)
 
-    monkeypatch.setattr(opencl.queue, "_enqueue", enqueue_or_refuse)
+    monkeypatch.setattr(opencl.queue, "driver_enqueue", enqueue_or_refuse)
     assert float(tensor.sum(x + 1)) == 2000  # refused once, and launched again
     assert not refusals
     refusals.extend([driver_error(name)] * 2)

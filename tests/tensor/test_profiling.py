@@ -74,14 +74,14 @@ def test_replays_are_profiled_and_stay_right(device):
 
 def test_nothing_is_left_behind(device):
     queue = device.queue
-    before = (queue._raw, queue._enqueue)
+    before = (queue.raw_or_none, queue.driver_enqueue)
     with tensor.profile(device) as p:
         assert queue.profile is p
         with pytest.raises(tensor.errors.DeviceError, match="one at a time"), tensor.profile():
             pass
     with pytest.raises(ValueError, match="on purpose"), tensor.profile():
         raise ValueError("on purpose")
-    assert (queue._raw, queue._enqueue, queue.profile) == (*before, None)
+    assert (queue.raw_or_none, queue.driver_enqueue, queue.profile) == (*before, None)
     count = len(p.table())
     tensor.ones(3) + 1
     assert len(p.table()) == count
