@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy
 from numpy.typing import NDArray
 
+from nn.errors import NetworkError
+
 Initializer = Callable[[tuple[int, ...], numpy.random.Philox], NDArray[numpy.float32]]
 
 
@@ -44,10 +46,18 @@ def uniform(bound: float) -> Initializer:
     return fill
 
 
-def fan_in_uniform(fan_in: int) -> Initializer:
-    """Uniform within ±√(3 / fan_in), so of variance 1 / fan_in.
+_GAINS = {"lecun": 3, "he": 6}  # of √(gain / fan_in), the bound of uniform numbers
 
-    It keeps the variance of a sum of `fan_in` products at that of its inputs. The 2016 system drew from N(0,
-    1 / fan_in). Source: Y. LeCun, L. Bottou, G. Orr, K. Müller: "Efficient BackProp", 1998, section 4.6.
+
+def named(name: str, fan_in: int) -> Initializer:
+    """The way to begin a weight that adds `fan_in` products: "lecun" (variance 1 / fan_in) or "he" (2 /
+    fan_in).
+
+    The first keeps the variance of such a sum at that of its inputs (the 2016 system drew from N(0, 1 /
+    fan_in)); the second is for weights before a ReLU, which halves it. Sources: Y. LeCun, L. Bottou, G. Orr,
+    K. Müller: "Efficient BackProp", 1998, section 4.6; K. He and others: "Delving Deep into Rectifiers",
+    2015. Raises `NetworkError` for another name.
     """
-    return uniform(math.sqrt(3 / fan_in))
+    if name not in _GAINS:
+        raise NetworkError(f"There is no initialization {name!r}. Known are: {', '.join(_GAINS)}.")
+    return uniform(math.sqrt(_GAINS[name] / fan_in))

@@ -18,6 +18,7 @@ from nn.layers import (
     Conv2d,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
     GroupNorm,
     LayerNorm,
     LeakyReLU,
@@ -89,9 +90,15 @@ def type_names() -> list[str]:
 
 
 def _convolution_2d(
-    in_size: int, out_size: int, ksize: Any, stride: Any = 1, pad: Any = 0, bias: bool = True
+    in_size: int,
+    out_size: int,
+    ksize: Any,
+    stride: Any = 1,
+    pad: Any = 0,
+    bias: bool = True,
+    init: str = "lecun",
 ) -> Conv2d:
-    return Conv2d(in_size, out_size, ksize, stride, pad, bias)
+    return Conv2d(in_size, out_size, ksize, stride, pad, bias, init)
 
 
 def _convolution_2d_params(layer: Conv2d) -> Params:
@@ -102,7 +109,13 @@ def _convolution_2d_params(layer: Conv2d) -> Params:
         "stride": layer.stride,
         "pad": layer.padding,
         "bias": layer.has_bias,
+        **_init(layer),
     }
+
+
+def _init(layer: Conv2d | Linear) -> Params:
+    """How the weight begins, where that is not as in 2016."""
+    return {} if layer.init == "lecun" else {"init": layer.init}
 
 
 _POOLS: dict[str, tuple[type[MaxPool2d | AvgPool2d], bool]] = {
@@ -126,14 +139,21 @@ def _pooling_2d_params(layer: MaxPool2d | AvgPool2d) -> Params:
     return params if layer.ceil_mode == _POOLS[kind][1] else {**params, "ceil_mode": layer.ceil_mode}
 
 
-def _linear(out_size: int, in_size: Any = None, in_shape: Any = None, bias: bool = True) -> Linear:
+def _linear(
+    out_size: int, in_size: Any = None, in_shape: Any = None, bias: bool = True, init: str = "lecun"
+) -> Linear:
     if (in_size is None) == (in_shape is None):
         raise ValueError("expected either in_size or in_shape")
-    return Linear(in_size if in_shape is None else in_shape, out_size, bias)
+    return Linear(in_size if in_shape is None else in_shape, out_size, bias, init)
 
 
 def _linear_params(layer: Linear) -> Params:
-    return {"in_shape": layer.in_shape, "out_size": layer.out_features, "bias": layer.has_bias}
+    return {
+        "in_shape": layer.in_shape,
+        "out_size": layer.out_features,
+        "bias": layer.has_bias,
+        **_init(layer),
+    }
 
 
 _add(Conv2d, LayerForm("convolution_2d", _convolution_2d, _convolution_2d_params))
@@ -168,6 +188,7 @@ _add(
     ),
 )
 for _name, _class in (
+    ("global_average", GlobalAvgPool2d),
     ("layer_normalization", LayerNorm),
     ("rms_normalization", RMSNorm),
     ("group_normalization", GroupNorm),

@@ -6,7 +6,7 @@ from nn.layers.dropout import Dropout
 from nn.layers.joining import Add, Concat
 from nn.layers.linear import Linear
 from nn.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from nn.layers.pooling import AvgPool2d, MaxPool2d
+from nn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from nn.layers.sequential import Sequential
 from nn.layers.shape import Flatten
 
@@ -19,6 +19,7 @@ __all__ = [
     "Conv2d",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2d",
     "GroupNorm",
     "LayerNorm",
     "LeakyReLU",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensor
 from nn.errors import NetworkError
-from nn.initialization import fan_in_uniform
+from nn.initialization import named
 from nn.layer import Layer, Parameter
 from tensor import Array
 
@@ -24,8 +24,9 @@ class Conv2d(Layer):
     = ⌊(H + 2·padding − kernel) / stride⌋ + 1 and Q likewise. `kernel_size`, `stride` and `padding` are one
     number, or (height, width).
 
-    weight: [out_channels, kernel height, kernel width, in_channels], uniform within ±√(3 / fan_in) where
-    fan_in = kernel height · kernel width · in_channels; bias: [out_channels], 0.
+    weight: [out_channels, kernel height, kernel width, in_channels], uniform within ±√(3 / fan_in), or
+    ±√(6 / fan_in) with init="he", where fan_in = kernel height · kernel width · in_channels; bias:
+    [out_channels], 0.
     """
 
     weight: Array
@@ -39,14 +40,15 @@ class Conv2d(Layer):
         stride: int | Sequence[int] = 1,
         padding: int | Sequence[int] = 0,
         bias: bool = True,
+        init: str = "lecun",
     ) -> None:
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.padding = pair(kernel_size), pair(stride), pair(padding)
         if min(in_channels, out_channels, *self.kernel_size, *self.stride) < 1 or min(self.padding) < 0:
             raise NetworkError(f"All sizes must be at least 1, and a padding at least 0; got {self!r}.")
         fan_in = self.kernel_size[0] * self.kernel_size[1] * in_channels
-        self.weight = Parameter((out_channels, *self.kernel_size, in_channels), fan_in_uniform(fan_in))
-        self.has_bias = bias
+        self.weight = Parameter((out_channels, *self.kernel_size, in_channels), named(init, fan_in))
+        self.has_bias, self.init = bias, init
         if bias:
             self.bias = Parameter((out_channels,))
 

@@ -75,3 +75,12 @@ class AvgPool2d(_Pool2d):
         return tensor.avg_pool2d(
             x, self.size, stride=self.stride, padding=self.padding, ceil_mode=self.ceil_mode
         )
+
+
+class GlobalAvgPool2d(Layer):
+    """y[n, c] = the mean of x[n, i, j, c] over all i and j. x: [N, H, W, C]; y: [N, C]."""
+
+    def forward(self, x: Array) -> Array:
+        if x.ndim != 4:
+            raise self.shape_error("[N, H, W, C]", x.shape)
+        return tensor.mean(x, axis=(1, 2))

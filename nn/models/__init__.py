@@ -5,11 +5,43 @@ from typing import Any
 
 from nn.errors import NetworkError
 from nn.layer import Layer
+from nn.models.alexnet import alexnet
 from nn.models.lenet import lenet
+from nn.models.mlp import mlp
+from nn.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
+from nn.models.vgg import vgg11, vgg13, vgg16, vgg19
 
-__all__ = ["by_name", "lenet", "names"]
+_MODELS: dict[str, Callable[..., Layer]] = {
+    "mlp": mlp,
+    "lenet": lenet,
+    "alexnet": alexnet,
+    "vgg11": vgg11,
+    "vgg13": vgg13,
+    "vgg16": vgg16,
+    "vgg19": vgg19,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "resnet152": resnet152,
+}
 
-_MODELS: dict[str, Callable[..., Layer]] = {"lenet": lenet}
+__all__ = [
+    "alexnet",
+    "by_name",
+    "lenet",
+    "mlp",
+    "names",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "vgg11",
+    "vgg13",
+    "vgg16",
+    "vgg19",
+]
 
 
 def names() -> tuple[str, ...]:

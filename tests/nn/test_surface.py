@@ -8,6 +8,7 @@ PROMISED = {
     *("Layer", "Parameter", "Buffer", "Entry", "Sequential", "Graph", "Node", "Add", "Concat"),
     *("BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"),
     *("LeakyReLU", "Sigmoid", "Tanh", "SiLU", "GELU", "Softmax"),
+    *("GlobalAvgPool2d",),
     *("Conv2d", "MaxPool2d", "AvgPool2d", "Linear", "ReLU", "Flatten", "Dropout"),
     *("value_and_grad", "derivative", "check_gradient", "softmax_cross_entropy", "accuracy"),
     *("SGD", "load_optimizer", "save", "load", "Saved", "to_definition", "load_definition", "register"),

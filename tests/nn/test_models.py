@@ -1,0 +1,61 @@
+"""Models: as many parameters as torchvision's, definitions that are read back equal, and gradients like
+PyTorch's."""
+
+import numpy
+import pytest
+
+import nn
+import tensor
+
+# Source: torchvision's documentation of its models, for 224×224×3 and 1,000 classes.
+PARAMETERS = {
+    "alexnet": 61_100_840,
+    "vgg11": 132_863_336,
+    "vgg13": 133_047_848,
+    "vgg16": 138_357_544,
+    "vgg19": 143_667_240,
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_as_many_parameters_as_torchvisions(name: str) -> None:
+    plans = [plan for *_, plan in nn.models.by_name(name)._named_plans()]
+    trained = [plan for plan in plans if not isinstance(plan, nn.layer.BufferPlan)]
+    assert sum(int(numpy.prod(plan.shape)) for plan in trained) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", nn.models.names())
+def test_every_model_is_written_and_read_back_equal(name: str) -> None:
+    network = nn.models.by_name(name)
+    definition = nn.to_definition(network)
+    again = nn.load_definition(definition)
+    assert nn.to_definition(again) == definition
+    names = [each[0] for each in network._named_plans()]
+    assert [each[0] for each in again._named_plans()] == names
+
+
+@pytest.mark.parametrize("name", ["mlp", "resnet18", "resnet50"])
+def test_small_images_go_through_and_what_is_read_back_computes_the_same(name: str) -> None:
+    x = numpy.random.default_rng(0).random((2, 8, 8, 1), numpy.float32)
+    results = []
+    network = nn.models.by_name(name, input_shape=(8, 8, 1), classes=10)
+    for each in (network, nn.load_definition(nn.to_definition(network))):
+        each.initialize("numpy", seed=3)
+        results.append(numpy.asarray(each(tensor.asarray(x, device="numpy"))))
+    assert results[0].shape == (2, 10)
+    assert numpy.isfinite(results[0]).all()
+    assert results[0].tobytes() == results[1].tobytes()
+
+
+def test_what_is_no_image_is_refused() -> None:
+    with pytest.raises(nn.NetworkError, match=r"vgg16 expected an input_shape .* at least 32 pixels"):
+        nn.models.vgg16(input_shape=(28, 28, 1))
+    with pytest.raises(nn.NetworkError, match=r"no model .vgg17.\. Known are: mlp, lenet"):
+        nn.models.by_name("vgg17")
+    with pytest.raises(nn.NetworkError, match="no initialization 'xavier'"):
+        nn.Linear(2, 2, init="xavier")
