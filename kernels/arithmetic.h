@@ -7,14 +7,14 @@
 // Rounded down; 0 where b is 0. The smallest integer by −1, which traps on CPUs, wraps.
 inline COMPUTE floor_divide(COMPUTE a, COMPUTE b) {
   if (b == 0) return 0;
-  if (b == (COMPUTE)-1 && (COMPUTE)-1 < 0) return (COMPUTE)(0 - (ulong)a);
+  if (b < 0 && b == (COMPUTE)-1) return (COMPUTE)(0 - (ulong)a);
   const COMPUTE quotient = a / b;
   return quotient * b != a && (a < 0) != (b < 0) ? quotient - 1 : quotient;
 }
 
 // The remainder with the sign of b; 0 where b is 0.
 inline COMPUTE remainder_of(COMPUTE a, COMPUTE b) {
-  if (b == 0 || (b == (COMPUTE)-1 && (COMPUTE)-1 < 0)) return 0;
+  if (b == 0 || (b < 0 && b == (COMPUTE)-1)) return 0;
   const COMPUTE rest = a % b;
   return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
