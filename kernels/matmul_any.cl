@@ -5,6 +5,7 @@
 // Strides and offsets count elements. No work-item adds across K with another one: the same bits at each call.
 
 #include "common.h"
+#pragma OPENCL FP_CONTRACT ON // one rounding less, a tenth faster; other devices add in another order anyway
 
 #if CPU
 
@@ -16,7 +17,7 @@
 
 #define ROW_OF_A(i) const __global T *a##i = a + min(row + i, M - 1) * a_rows + k0 * a_columns;
 #define ZERO(i) SUMS low##i = (SUMS)(0), high##i = (SUMS)(0);
-#define ADD(i) { const SUMS left = (SUMS)((SUM)a##i[k * a_columns]); low##i += left * b0; high##i += left * b1; }
+#define ADD(i) { const SUMS left = (SUMS)((SUM)*a##i); low##i += left * b0; high##i += left * b1; a##i += a_columns; }
 #define STORE(i) if (row + i < end) { tile[0] = low##i; tile[1] = high##i;                                     \
         store(c + (row + i) * N + column, (const SUM *)tile, columns, k0 > 0); }
 

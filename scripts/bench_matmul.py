@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Our matrix product against NumPy's, in turn in one process: one JSON line per size.
 
-    python scripts/bench_matmul.py [--device cpu] [--threads 2] [--repetitions 8] [M,N,K …]
+    python scripts/bench_matmul.py [--device cpu] [--dtype float32] [--threads 2] [--repetitions 8] [M,N,K …]
 
 `ratio` is NumPy's best time by ours: above 1 we are faster. Our time includes packing, but no transfer to the
 device.
@@ -25,14 +25,14 @@ SIZES = [
 ]
 
 
-def compare(spec: str, M: int, N: int, K: int, repetitions: int) -> dict[str, object]:
+def compare(spec: str, dtype: str, M: int, N: int, K: int, repetitions: int) -> dict[str, object]:
     """One line of the result; imports NumPy only now, when its number of threads is set."""
     import numpy
 
     import tensor
 
     device, rng = tensor.device(spec), numpy.random.default_rng(0)
-    a, b = rng.standard_normal((M, K), dtype=numpy.float32), rng.standard_normal((K, N), dtype=numpy.float32)
+    a, b = ((9 * rng.standard_normal(shape)).astype(dtype) for shape in ((M, K), (K, N)))
     ours_a, ours_b = tensor.asarray(a, device=device), tensor.asarray(b, device=device)
 
     def ours() -> None:
@@ -44,6 +44,7 @@ def compare(spec: str, M: int, N: int, K: int, repetitions: int) -> dict[str, ob
     return {
         "benchmark": "matmul",
         "device": device.name,
+        "dtype": dtype,
         "M": M,
         "N": N,
         "K": K,
@@ -59,6 +60,7 @@ def main() -> None:
     )
     parser.add_argument("sizes", nargs="*", default=SIZES, help="M,N,K")
     parser.add_argument("--device", default="cpu", help="as tensor.device takes it")
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="NumPy's")
     parser.add_argument("--repetitions", type=int, default=8)
     options = parser.parse_args()
@@ -66,7 +68,7 @@ def main() -> None:
         os.environ[name] = str(options.threads)
     for size in options.sizes:
         M, N, K = map(int, size.split(","))
-        line = compare(options.device, M, N, K, options.repetitions)
+        line = compare(options.device, options.dtype, M, N, K, options.repetitions)
         print(json.dumps({**line, "threads": options.threads}), flush=True)
 
 
