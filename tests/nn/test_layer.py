@@ -73,7 +73,7 @@ def test_lenet_takes_digits_and_odd_sizes(device: Device) -> None:
 
 
 def test_unknown_models_get_a_sentence() -> None:
-    with pytest.raises(NetworkError, match=r"no model 'lenet6'. Known are: lenet"):
+    with pytest.raises(NetworkError, match=r"no model 'lenet6'. Known are: mlp, lenet"):
         nn.models.by_name("lenet6")
     with pytest.raises(NetworkError, match=r"\(height, width, channels\), got \(0, 8, 1\)"):
         nn.models.lenet((0, 8, 1))
