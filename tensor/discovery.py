@@ -96,7 +96,7 @@ def _nvidia_notes() -> list[str]:
     return [
         f"NVIDIA's OpenCL library is here ({found}) but not registered. Type: mkdir -p /etc/OpenCL/vendors "
         f"&& echo {_NVIDIA_LIBRARY} > /etc/OpenCL/vendors/nvidia.icd   "
-        f"(or, without root: export OCL_ICD_FILENAMES={found})"
+        f"(or, without root: export OCL_ICD_VENDORS={found})"
     ]
 
 
