@@ -14,7 +14,7 @@ from tensor.discovery import device as find_device
 from tensor.dtypes import DType, HostArray
 from tensor.errors import ExchangeError, ShapeError
 from tensor.host_memory import array_over
-from tensor.nested import host_values, leaf_types, stacked
+from tensor.nested import host_values
 from tensor.views import assign
 
 
@@ -31,10 +31,10 @@ def asarray(
     """
     if isinstance(values, Array):
         return _as_wanted(values, dtype, device, copy)
-    if isinstance(values, list | tuple) and any(issubclass(each, Array) for each in leaf_types(values)):
-        return _as_wanted(stacked(values), dtype, device, None if copy else copy)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     host = host_values(values, wanted)
+    if isinstance(host, Array):
+        return _as_wanted(host, dtype, device, None if copy else copy)
     wanted = dtypes.as_dtype(host.dtype) if wanted is None else wanted
     target = find_device(device)
     if copy is False:

@@ -4,6 +4,7 @@ Python's numbers have no dtype of their own: alone they become int64, float32, c
 NumPy's numbers or arrays they take the dtype of those.
 """
 
+from itertools import chain
 from typing import Any
 
 import numpy
@@ -15,11 +16,13 @@ from tensor.dtypes import DType, HostArray
 from tensor.errors import DTypeError, ShapeError
 
 _NUMBERS: frozenset[type] = frozenset((bool, int, float, complex))
+_CONTAINERS: frozenset[type] = frozenset((list, tuple))
 _DEEPEST = 64  # axes that NumPy has; a list that contains itself goes on for ever
 
 
-def host_values(values: Any, dtype: DType | None) -> HostArray:
-    """`values` as NumPy has them: their own memory if they have one, with dtype `dtype` if they have no own.
+def host_values(values: Any, dtype: DType | None) -> "HostArray | Array":
+    """`values` as NumPy has them: their own memory if they have one, with dtype `dtype` if they have no own;
+    one Array of lists that have Arrays in them.
 
     Raises ShapeError for ragged lists, and DTypeError for what is no number or does not fit, saying where.
     """
@@ -35,10 +38,12 @@ def host_values(values: Any, dtype: DType | None) -> HostArray:
     return host
 
 
-def _of_list(values: Any, dtype: DType | None) -> HostArray:
+def _of_list(values: Any, dtype: DType | None) -> "HostArray | Array":
+    types = _leaf_types(values)
+    if any(issubclass(each, Array) for each in types):
+        return _stacked(values)
     if dtype is not None:
         return _checked(values, dtype)
-    types = leaf_types(values)
     host = _checked(values, _common_dtype(types))
     if host.dtype.kind == "f" and types and types <= {bool, int}:  # of int64 and uint64 NumPy makes float64
         return _checked(values, dtypes.uint64)
@@ -58,16 +63,21 @@ def _checked(values: Any, dtype: DType | None) -> HostArray:
     return host
 
 
-def leaf_types(values: Any, depth: int = 0) -> set[type]:
-    """The types of what stands in nested lists and tuples."""
-    if depth > _DEEPEST:
-        raise ShapeError(f"asarray: lists are nested more than {_DEEPEST} deep, or one contains itself.")
-    types = set(map(type, values))
-    for container in types & {list, tuple}:
-        for each in values:
-            if type(each) is container:
-                types |= leaf_types(each, depth + 1)
-    return types - {list, tuple}
+def _leaf_types(values: Any) -> set[type]:
+    """The types of what stands in nested lists and tuples, found level by level, as a million lists need."""
+    found: set[type] = set()
+    level = values
+    for depth in range(_DEEPEST):
+        types = set(map(type, level))
+        found |= types - _CONTAINERS
+        if types <= found:
+            return found
+        if depth > 4:  # the same list many times over would double the level each time
+            level = {id(each): each for each in level}.values()
+        if types & found:
+            level = [each for each in level if type(each) in _CONTAINERS]
+        level = list(chain.from_iterable(level))
+    raise ShapeError(f"asarray: lists are nested more than {_DEEPEST} deep, or one contains itself.")
 
 
 def _common_dtype(types: set[type]) -> DType | None:
@@ -86,7 +96,7 @@ def _common_dtype(types: set[type]) -> DType | None:
 # --- lists with arrays in them ------------------------------------------------------------------------------
 
 
-def stacked(values: Any) -> Array:
+def _stacked(values: Any) -> Array:
     """One array of nested lists that have Arrays in them, on their device, in their common dtype."""
     from tensor.manipulation import stack  # which is made of creation, which is made of this
 

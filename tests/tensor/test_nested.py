@@ -101,6 +101,10 @@ def test_a_list_that_contains_itself_is_refused():
     endless.append(endless)
     with pytest.raises(ShapeError, match="contains itself"):
         tensor.asarray(endless)
+    both = []
+    both += [both, both]
+    with pytest.raises(ShapeError, match="contains itself"):
+        tensor.asarray(both)
 
 
 def test_copies_are_made_as_asked(device):
