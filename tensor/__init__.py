@@ -1,6 +1,7 @@
 """N-dimensional arrays on any OpenCL device, or on NumPy where there is none."""
 
 from tensor import errors, fft, linalg, random
+from tensor.arguments import explaining
 from tensor.array import Array
 from tensor.checksum import checksum
 from tensor.comparison import allclose, array_equal, isclose
@@ -395,3 +396,6 @@ def release_memory(device_or_spec: "Device | str | None" = None) -> int:
 def reset_peak_memory(device_or_spec: "Device | str | None" = None) -> None:
     """Let `memory().peak_bytes` of a device (the default one) begin again, at what is in use now."""
     device(device_or_spec).reset_peak_memory()
+
+
+explaining(globals(), __all__)

@@ -463,12 +463,20 @@ class Array:
 
 def same_device(where: str, *arrays: Array) -> Device:
     """The device that all arrays share; raises DeviceError if they do not."""
-    device = arrays[0].storage.device
-    for each in arrays:
-        if each.storage.device is not device:
-            found = ", ".join(each.device.spec for each in arrays)
-            raise DeviceError(f"{where}: arrays on different devices ({found}); use x.to_device(device).")
+    try:
+        device = arrays[0].storage.device
+        for each in arrays:
+            if each.storage.device is not device:
+                found = ", ".join(each.device.spec for each in arrays)
+                raise DeviceError(f"{where}: arrays on different devices ({found}); use x.to_device(device).")
+    except AttributeError as error:
+        raise not_an_array(where, error.obj) from error
     return device
+
+
+def not_an_array(where: str, value: Any) -> DTypeError:
+    """The error for an argument that should be an Array."""
+    return DTypeError(f"{where}: expected an Array, got {type(value).__name__}; use tensor.asarray(…).")
 
 
 # At the end, since these modules are made of Arrays themselves; methods above need them only when called.
