@@ -399,3 +399,5 @@ def reset_peak_memory(device_or_spec: "Device | str | None" = None) -> None:
 
 
 explaining(globals(), __all__)
+explaining(vars(linalg), linalg.__all__)
+explaining(vars(fft), fft.__all__)

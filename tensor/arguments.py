@@ -4,24 +4,28 @@ Functions do not check for it, since arrays are passed a million times for each 
 whatever is no Array lacks an attribute at some point, and that error is put into words.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from types import FunctionType
 from typing import Any
+
+import numpy
 
 from tensor.array import Array, not_an_array
 
 
 def explaining(namespace: dict[str, Any], names: Sequence[str]) -> None:
-    """Let the functions of these names that take an Array first raise DTypeError for what is none.
+    """Let the functions of these names that take Arrays raise DTypeError for what is none.
 
     Elementwise functions stay as they are: they find out by themselves, and are too quick to be wrapped.
     """
     for name in names:
         function = namespace[name]
         if isinstance(function, FunctionType) and function.__module__ != "tensor.ufunc":
-            first = next(iter(function.__annotations__.values()), None)
-            if "Array" in str(first):
+            takes = [
+                str(each) for parameter, each in function.__annotations__.items() if parameter != "return"
+            ]
+            if any("Array" in each for each in takes):
                 namespace[name] = _explained(function)
 
 
@@ -31,16 +35,18 @@ def _explained(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*arguments, **options)
         except AttributeError as error:
-            if _is_given(error.obj, [*arguments, *options.values()]):
-                raise not_an_array(function.__name__, error.obj) from error
+            for each in _given(arguments, options):
+                if each is error.obj or isinstance(each, numpy.ndarray):
+                    raise not_an_array(function.__name__, each) from error
             raise
 
     return call
 
 
-def _is_given(value: Any, arguments: Sequence[Any]) -> bool:
-    """Whether a value that is no Array is an argument, or in a list of arrays that is one."""
-    if isinstance(value, Array):
-        return False
-    inside = [item for each in arguments if isinstance(each, list | tuple) for item in each]
-    return any(value is each for each in [*arguments, *inside])
+def _given(arguments: Sequence[Any], options: dict[str, Any]) -> Iterator[Any]:
+    """What was given and is no Array, also in lists of arrays."""
+    for each in (*arguments, *options.values()):
+        if not isinstance(each, Array):
+            yield each
+        if isinstance(each, list | tuple):
+            yield from (item for item in each if not isinstance(item, Array))

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy
 
-from tensor.array import Array, same_device
+from tensor.array import Array, not_an_array, same_device
 from tensor.device import Device, NumpyDevice
 from tensor.dtypes import HostArray
 from tensor.errors import MeshError, OutOfMemoryError, RecordError
@@ -134,7 +134,10 @@ class Primitive:
         return output
 
     def _run(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
-        device = same_device(self.name, *inputs) if len(inputs) > 1 else inputs[0].storage.device
+        try:
+            device = same_device(self.name, *inputs) if len(inputs) > 1 else inputs[0].storage.device
+        except AttributeError as error:
+            raise not_an_array(self.name, error.obj) from error
         if self.view is not None:
             return self.view(*inputs, **parameters)
         if isinstance(device, NumpyDevice):

@@ -123,7 +123,7 @@ def unary(
     def call(x: Array, /) -> Array:
         try:
             produce = ready[(x.layout,)]
-        except KeyError:  # nothing is prepared, or it is no launch
+        except (KeyError, AttributeError):  # nothing is prepared, or it is no launch; or x is no Array
             return apply(x)
         return produce(x) if taping.tape is None else apply(x)
 

@@ -1,0 +1,45 @@
+"""What is no Array, where one belongs, is an error that says so, in every function."""
+
+import numpy
+import pytest
+
+import tensor
+
+
+@pytest.mark.parametrize("wrong", [[1.0, 2.0], None, "x"])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        *((tensor, name) for name in ("exp", "sum", "argmax", "sort", "copy", "nonzero", "cumulative_sum")),
+        *((tensor, name) for name in ("matrix_transpose", "unique_all", "zeros_like", "tril", "flip", "var")),
+        *((tensor.linalg, name) for name in ("inv", "det", "svd", "vector_norm")),
+        *((tensor.fft, name) for name in ("fft", "irfft", "fftshift")),
+    ],
+)
+def test_what_is_no_array_is_named(device, module, name, wrong):
+    message = rf"{name}: expected an Array, got {type(wrong).__name__}; use tensor\.asarray"
+    with pytest.raises(tensor.errors.DTypeError, match=message):
+        getattr(module, name)(wrong)
+
+
+@pytest.mark.parametrize("name", ["exp", "sum", "argmax", "sort", "copy", "nonzero", "tril", "reshape"])
+def test_numpys_arrays_are_not_ours(device, name):
+    shape = [(4,)] if name == "reshape" else []
+    with pytest.raises(tensor.errors.DTypeError, match=f"{name}: expected an Array, got ndarray"):
+        getattr(tensor, name)(numpy.ones((2, 2), numpy.float32), *shape)
+
+
+def test_lists_of_what_is_no_array_too(device):
+    with pytest.raises(tensor.errors.DTypeError, match="concat: expected an Array, got int"):
+        tensor.concat([1, 2])
+    with pytest.raises(tensor.errors.DTypeError, match="stack: expected an Array, got list"):
+        tensor.stack(([1], [2]))
+    with pytest.raises(tensor.errors.DTypeError, match="take_along_axis: expected an Array, got list"):
+        tensor.take_along_axis(tensor.ones(3), [0])
+
+
+def test_mistakes_elsewhere_stay_what_they_are(device):
+    with pytest.raises(AttributeError, match="foo"):
+        tensor.record(lambda x: x.foo, 3, device=device)
+    with pytest.raises(AttributeError, match="no attribute 'sum'"):
+        tensor.ones(3).sum()
