@@ -1,7 +1,7 @@
 """N-dimensional arrays on any OpenCL device, or on NumPy where there is none."""
 
+from tensor import arguments as _arguments
 from tensor import errors, fft, linalg, random
-from tensor.arguments import explaining
 from tensor.array import Array
 from tensor.checksum import checksum
 from tensor.comparison import allclose, array_equal, isclose
@@ -398,6 +398,6 @@ def reset_peak_memory(device_or_spec: "Device | str | None" = None) -> None:
     device(device_or_spec).reset_peak_memory()
 
 
-explaining(globals(), __all__)
-explaining(vars(linalg), linalg.__all__)
-explaining(vars(fft), fft.__all__)
+_arguments.explaining(globals(), __all__)
+_arguments.explaining(vars(linalg), linalg.__all__)
+_arguments.explaining(vars(fft), fft.__all__)
