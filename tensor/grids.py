@@ -28,6 +28,8 @@ def linspace(
 
     Computed in double precision on the host; float32 by default, complex64 between complex numbers.
     """
+    if num < 0:
+        raise ShapeError(f"linspace: expected at least 0 numbers, got num={num}.")
     natural = complex if isinstance(start, complex) or isinstance(stop, complex) else float
     target = dtypes.as_dtype(natural if dtype is None else dtype)
     with numpy.errstate(all="ignore"):
@@ -58,12 +60,12 @@ def eye(
 ) -> Array:
     """A matrix of zeros with ones on the k-th diagonal, above the main one for positive k."""
     columns = n_rows if n_cols is None else n_cols
-    flat = zeros(n_rows * columns, dtypes.as_dtype(float if dtype is None else dtype), device)
+    matrix = zeros((n_rows, columns), dtypes.as_dtype(float if dtype is None else dtype), device)
     first = k if k >= 0 else -k * columns
     length = min(n_rows + min(k, 0), columns - max(k, 0))
     if length > 0:
-        flat[first : first + (length - 1) * (columns + 1) + 1 : columns + 1] = 1
-    return flat.reshape((n_rows, columns))
+        matrix.reshape(-1)[first : first + (length - 1) * (columns + 1) + 1 : columns + 1] = 1
+    return matrix
 
 
 def tril(x: Array, /, *, k: int = 0) -> Array:

@@ -21,6 +21,7 @@ from tensor.primitive import primitive, require_known_size
 from tensor.views import broadcast_to, permute_dims, reshape
 
 Axes = int | Sequence[int]
+_SIDE_BY_SIDE = 8  # repetitions of single elements for which copies with strides beat very short rows
 
 
 def along(axis: int, key: Any) -> tuple[Any, ...]:
@@ -166,10 +167,18 @@ def repeat(x: Array, repeats: int | Array, /, *, axis: int | None = None) -> Arr
                 f"repeat: {repeats.shape} counts do not fit the {x.shape[place]} places of axis {axis}."
             )
         return take_unchecked(x, _chosen(repeats), axis=place)
-    times = int(repeats)
+    times = _count("repeat", int(repeats))
+    if 1 < times <= _SIDE_BY_SIDE and x.shape[place + 1 :] == ():
+        return reshape(stack([x] * times, axis=-1), (*x.shape[:place], x.shape[place] * times))
     wide = (*x.shape[: place + 1], times, *x.shape[place + 1 :])
     joined = (*x.shape[:place], x.shape[place] * times, *x.shape[place + 1 :])
     return reshape(broadcast_to(expand_dims(x, axis=place + 1), wide), joined)
+
+
+def _count(where: str, times: int) -> int:
+    if times < 0:
+        raise ShapeError(f"{where}: nothing can be repeated {times} times.")
+    return times
 
 
 def _chosen(repeats: Array) -> Array:
@@ -181,7 +190,8 @@ def tile(x: Array, repetitions: tuple[int, ...], /) -> Array:
     """x laid side by side `repetitions` times along each axis; axes that x or the tuple lack are added in
     front."""
     ndim = max(x.ndim, len(repetitions))
-    times = (1,) * (ndim - len(repetitions)) + tuple(repetitions)
+    given = tuple(_count("tile", int(each)) for each in repetitions)
+    times = (1,) * (ndim - len(given)) + given
     sizes = (1,) * (ndim - x.ndim) + x.shape
     apart: Shape = tuple(n for size in sizes for n in (1, size))
     wide: Shape = tuple(n for pair in zip(times, sizes, strict=True) for n in pair)

@@ -96,7 +96,7 @@ def test_roll(device, generator, shift, axis):
 def test_repeat(device, generator, shape):
     x, y = pair(generator, shape)
     for axis in [None, *range(-len(shape), len(shape))]:
-        for times in (0, 1, 3):
+        for times in (0, 1, 3, 9):
             same(tensor.repeat(y, times, axis=axis), numpy.repeat(x, times, axis))
         length = x.size if axis is None else x.shape[axis]
         times = generator.integers(0, 4, length)
@@ -157,6 +157,10 @@ def test_errors_name_function_and_shapes(device):
         (lambda: tensor.expand_dims(x, axis=4), "expand_dims: axis 4 does not exist"),
         (lambda: tensor.moveaxis(x, (0, 0), (0, 1)), "names an axis of shape .* twice"),
         (lambda: tensor.repeat(x, tensor.asarray([1, 2]), axis=1), "repeat: .* counts do not fit"),
+        (lambda: tensor.repeat(x, -1, axis=0), "repeat: nothing can be repeated -1 times"),
+        (lambda: tensor.tile(x, (2, -1)), "tile: nothing can be repeated -1 times"),
+        (lambda: tensor.linspace(0, 1, -1), "linspace: expected at least 0 numbers"),
+        (lambda: tensor.eye(-2, -3), "sizes are not negative"),
         (lambda: tensor.tril(x[0]), "tril: expected matrices"),
         (lambda: tensor.meshgrid(x), "meshgrid: expected vectors"),
     ]:
