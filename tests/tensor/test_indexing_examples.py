@@ -112,6 +112,16 @@ def test_every_dtype(device, dtype):
         numpy.testing.assert_array_equal(numpy.asarray(ours), x, strict=True)
 
 
+def test_many_axes(device, generator):
+    x = generator.integers(0, 9, (2,) * 9).astype(numpy.int32)
+    ours = tensor.asarray(x)
+    key = (1, slice(None), [1, 0], slice(None), [0, 1])
+    numpy.testing.assert_array_equal(numpy.asarray(ours[key]), x[key])
+    if device.backend == "opencl":
+        with pytest.raises(tensor.errors.ShapeError, match="9 axes that cannot be joined"):
+            tensor.permute_dims(ours, range(8, -1, -1))[[0]]
+
+
 # --- errors -------------------------------------------------------------------------------------------------
 
 
@@ -181,6 +191,29 @@ def test_a_replay_follows_the_indices_and_never_leaves_the_array(table):
     assert numpy.isnan(values(picked)[1]).all()
     assert values(one) == [8, 9]
     assert values(written) == [[0] * 4, [4, 5, 6, 7], [0] * 4]
+
+
+def test_adding_inside_record_skips_what_is_out_of_range(device):
+    indices = tensor.asarray([1, 0, 1])
+    x = tensor.zeros((2, 2))
+    recorded = tensor.record(lambda: tensor.index_add(x, indices, tensor.asarray([[1.0], [2.0], [4.0]])))
+    assert values(x) == [[2, 2], [5, 5]]
+    indices[...] = [-3, 1, 1]
+    recorded.replay()
+    assert values(x) == [[2, 2], [11, 11]]
+
+
+def test_index_arrays_of_the_host_are_kept_by_a_recording(table):
+    def step():
+        with tensor.scope():
+            table[[2, 0], 1:] = table[[0, 1], :-1] + 1
+
+    recorded = tensor.record(step)
+    pressure = [tensor.zeros(2, dtype=tensor.int64) for _ in range(50)]
+    table[...] = 0
+    recorded.replay()
+    assert values(table) == [[0, 1, 1, 1], [0] * 4, [0, 1, 1, 1]]
+    assert len(pressure) == 50
 
 
 def test_masks_inside_record(table):
