@@ -1,7 +1,7 @@
 // Stable sorting of rows by order-preserving keys: NaN counts as largest, −0 equals +0.
 //
 // Defines: KEY the unsigned type as wide as an element · KIND 0 unsigned, 1 signed, 2 float · INFINITE the bits of
-// infinity · CPU · INDICES 1: places are wanted, not elements
+// infinity · CPU · INDICES 1: places are wanted, not elements, as always on a CPU
 //
 // Long rows by radix, from the lowest digit of the keys up: a pass counts the digits in every block of a row, a scan over
 // [digit, block] says where each block's elements of each digit go, and the block puts them there.
@@ -27,14 +27,6 @@ KEY key_of(const KEY bits, const KEY turn) {
   return ordered ^ turn;
 #endif
 }
-
-#if INDICES
-#define RESULT long
-#define RESULT_OF(from, i) (i)
-#else
-#define RESULT KEY
-#define RESULT_OF(from, i) (from)[i]
-#endif
 
 #if CPU
 #define DIGITS 256
@@ -63,26 +55,19 @@ __kernel void histogram(const long length, const long each, const int shift, con
 ONE_ITEM_A_GROUP
 __kernel void scatter(const long length, const long each, const int shift, const KEY turn,
                       __global const KEY *restrict x, const long x_offset, __global const long *restrict before,
-                      __global KEY *restrict sorted
-#if INDICES
-                      , const int begins, __global const long *restrict places, __global long *restrict sorted_places
-#endif
-) {
+                      __global KEY *restrict sorted, const int begins, __global const long *restrict places,
+                      __global long *restrict sorted_places) {
   const long blocks = get_global_size(0), block = get_global_id(0), row = get_global_id(1);
   const long begin = block * each, end = min(begin + each, length);
   x += x_offset + row * length;
   sorted += row * length;
   before += row * (DIGITS * blocks + 1);
-#if INDICES
   places += row * length;
   sorted_places += row * length;
-#endif
   const int digit = DIGIT(x[0]);
   if (before[(digit + 1) * blocks] - before[digit * blocks] == length) {  // all have this digit: they stay where they are
     for (long i = begin; i < end; ++i) sorted[i] = x[i];
-#if INDICES
     for (long i = begin; i < end; ++i) sorted_places[i] = begins ? i : places[i];
-#endif
     return;
   }
   long next[DIGITS];
@@ -91,9 +76,7 @@ __kernel void scatter(const long length, const long each, const int shift, const
     const KEY bits = x[i];
     const long to = next[DIGIT(bits)]++;
     sorted[to] = bits;
-#if INDICES
     sorted_places[to] = begins ? i : places[i];
-#endif
   }
 }
 
@@ -103,7 +86,7 @@ __kernel void scatter(const long length, const long each, const int shift, const
 // Ranks of LANES elements at a time, in vectors of the elements' width (a char holds all ranks but for its sign).
 ONE_ITEM_A_GROUP
 __kernel void rank(const long rows, const int length, const long each, const KEY turn, __global const KEY *restrict x,
-                   const long x_offset, __global RESULT *restrict sorted) {
+                   const long x_offset, __global long *restrict sorted) {
   const long last = min((long)(get_global_id(0) + 1) * each, rows);
   const int blocks = (length + 2 * LANES - 1) / (2 * LANES) * 2;
   VECTOR packed[MOST / LANES], lane;
@@ -141,7 +124,7 @@ __kernel void rank(const long rows, const int length, const long each, const KEY
       }
       const int count = min(2 * LANES, length - first);
       for (int l = 0; l < count; ++l)
-        sorted[row * length + ((int)((SIGNED *)before)[l] & (MOST - 1))] = RESULT_OF(from, first + l);
+        sorted[row * length + ((int)((SIGNED *)before)[l] & (MOST - 1))] = first + l;
     }
   }
 }
@@ -222,6 +205,14 @@ void scatter(const long length, const long each, const int shift, const KEY turn
 #endif
   }
 }
+
+#if INDICES
+#define RESULT long
+#define RESULT_OF(from, i) (i)
+#else
+#define RESULT KEY
+#define RESULT_OF(from, i) (from)[i]
+#endif
 
 #define MOST 1024  // elements of a row in `rank`
 

@@ -12,7 +12,7 @@ from tensor.axes import one_axis
 from tensor.dtypes import DType, HostArray
 from tensor.host_memory import host_view, is_reachable
 from tensor.kernel import built
-from tensor.primitive import primitive
+from tensor.primitive import primitive, through_host
 from tensor.scan import scan
 from tensor.views import contiguous, copy, permute_dims
 
@@ -27,30 +27,37 @@ _INFINITE = {4: "0x7f800000u", 8: "0x7ff0000000000000ul"}
 # --- NumPy's definition -------------------------------------------------------------------------------------
 
 
-def _turned(sort: Callable[[Any], Any], x: Any, axis: int, descending: bool) -> Any:
-    """What is left of ascending order when both ends are exchanged, before and after: a stable descending
-    one."""
-    return numpy.flip(sort(numpy.flip(x, axis)), axis) if descending else sort(x)
-
-
 def _sort(x: Any, axis: int, descending: bool, stable: bool) -> Any:
-    kind: Any = "stable" if _stability_shows(x.dtype, stable) else _fast_kind(x.dtype)
-    return _turned(lambda values: numpy.sort(values, axis, kind=kind), x, axis, descending)
+    rows = numpy.moveaxis(x, axis, -1)
+    output = rows.copy()
+    _sort_in_place(output, rows, descending, stable)
+    return numpy.moveaxis(output, -1, axis)
+
+
+def _sort_in_place(rows: HostArray, original: HostArray, descending: bool, stable: bool) -> None:
+    """Sort along the last axis. NumPy's vector instructions put −0 and +0 in any order: where that shows, the
+    zeros of each row are then put back in the order that they had in `original`."""
+    if descending:  # before and after, so that equal elements keep their order
+        rows[...] = rows[..., ::-1]
+    counted = rows.dtype.itemsize == 1  # which NumPy does when asked for a stable order
+    rows.sort(axis=-1, kind="stable" if counted or rows.dtype.kind == "c" else "quicksort")
+    if descending:
+        rows[...] = rows[..., ::-1]
+    if stable and rows.dtype.kind == "f" and _has_negative_zero(original):
+        rows[rows == 0] = original[original == 0]
+
+
+def _has_negative_zero(x: HostArray) -> bool:
+    sign = 1 << (8 * x.dtype.itemsize - 1)
+    return bool((x.view(f"u{x.dtype.itemsize}") == sign).any())
 
 
 def _argsort(x: Any, axis: int, descending: bool, stable: bool) -> Any:
-    places = _turned(lambda values: numpy.argsort(values, axis, stable=stable), x, axis, descending)
-    return x.shape[axis] - 1 - places if descending else places
-
-
-def _stability_shows(dtype: DType, stable: bool) -> bool:
-    """Whether equal elements can be told apart: −0 from +0."""
-    return stable and dtype.kind in "fc"
-
-
-def _fast_kind(dtype: DType) -> Any:
-    """NumPy has vector instructions for wide elements, and counts narrow ones when asked to be stable."""
-    return "stable" if dtype.itemsize == 1 else "quicksort"
+    if not descending:
+        return numpy.argsort(x, axis, stable=stable)
+    # NumPy has no descending order: it is the ascending one of the array turned round, turned round.
+    places = numpy.flip(numpy.argsort(numpy.flip(x, axis), axis, stable=stable), axis)
+    return x.shape[axis] - 1 - places
 
 
 # --- kernels ------------------------------------------------------------------------------------------------
@@ -137,8 +144,10 @@ def _through_rows(x: Array, axis: int, sort: Callable[[Array], Array]) -> Array:
 def _sort_opencl(x: Array, axis: int, descending: bool, stable: bool) -> Array:
     if x.size == 0:
         return copy(x)
-    if is_reachable(x) and not _stability_shows(x.dtype, stable):
-        return _through_rows(x, axis, lambda rows: _sort_on_host(rows, descending))
+    if is_reachable(x):
+        return _through_rows(x, axis, lambda rows: _sort_on_host(rows, descending, stable))
+    if x.device.kind == "cpu":
+        return through_host(_sort)(x, axis=axis, descending=descending, stable=stable)
     return _through_rows(x, axis, lambda rows: _sort_rows(rows, descending, places=False))
 
 
@@ -148,20 +157,18 @@ def _argsort_opencl(x: Array, axis: int, descending: bool, stable: bool) -> Arra
     return _through_rows(x, axis, lambda rows: _sort_rows(rows, descending, places=True))
 
 
-def _sort_on_host(x: Array, descending: bool) -> Array:
-    """NumPy's sort, in the memory of a copy: on a CPU nothing is quicker where stability does not show."""
+def _sort_on_host(x: Array, descending: bool, stable: bool) -> Array:
+    """NumPy's sort in the memory of a copy: on a CPU nothing of ours is quicker."""
     output = copy(x)
-    kind = _fast_kind(x.dtype)
-
-    def sort(view: HostArray) -> None:
-        x.device.synchronize()
-        view.sort(axis=-1, kind=kind)
-        if descending:
-            view[...] = view[:, ::-1].copy()
-
-    view = host_view(output)
+    view, original = host_view(output), host_view(x)
     assert view is not None
-    x.device.queue.run(lambda: sort(view), [output.buffer])
+    assert original is not None
+
+    def sort() -> None:
+        x.device.synchronize()
+        _sort_in_place(view, original, descending, stable)
+
+    x.device.queue.run(sort, [x.buffer, output.buffer])
     return output
 
 
@@ -172,8 +179,8 @@ _ARGSORT = primitive("argsort", numpy=_argsort, opencl=_argsort_opencl)
 def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
     """The elements in order along an axis, NaN counting as largest.
 
-    `stable` keeps −0 and +0 in the order they had. On a CPU, NumPy sorts in the device's own memory where
-    that cannot be seen (integers, or stable=False): nothing we have is quicker than its vector instructions.
+    `stable` keeps −0 and +0 in the order they had. On a CPU, NumPy sorts in the device's own memory:
+    nothing of ours is quicker than its vector instructions.
     """
     return _SORT(x, axis=_sorted_axis("sort", x, axis), descending=descending, stable=stable)
 
