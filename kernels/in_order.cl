@@ -1,5 +1,5 @@
-// x with one axis picked by a table (table.h) COMBINE values, of any strides, for CPUs. Where several entries lead to one
-// place they come in their order: each item owns some columns of some rows, and goes through all entries.
+// x with one axis picked by a table (table.h) COMBINE values, of any strides, for CPUs. Where several entries lead to
+// one place they come in their order: each item owns some columns of some rows, and goes through all entries.
 // Defines: T the elements · COMBINE = or += · INDEX uint or ulong, holds the number of elements
 //   shape: of the values, `ndim` of the eight used, the last axis is the fast one and not the table's.
 //   rows: the product of all axes but those two.

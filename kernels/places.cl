@@ -17,6 +17,15 @@
 #endif
 
 #ifdef T_INDEX
+#define ADD_ENTRY(m, given) \
+  { \
+    const long signed_index = (long)(given), index = signed_index < 0 ? signed_index + size : signed_index; \
+    const int is_good = index >= 0 && index < size; \
+    const long before = is_first ? 0 : table[m]; \
+    is_bad |= !is_good; \
+    table[m] = is_good && before != MISSING ? before + index * step : MISSING; \
+  }
+
 ONE_ITEM_A_GROUP
 __kernel void places(const long count, const long each, LONGS(shape), const int ndim,
                      __global const T_INDEX *restrict indices, const long indices_offset, LONGS(strides),
@@ -24,19 +33,34 @@ __kernel void places(const long count, const long each, LONGS(shape), const int 
                      __global int *restrict error) {
   UNPACK(shape, extent)
   UNPACK(strides, stride)
-  EACH_ENTRY(m) {
-    long rest = m, at = indices_offset;
-    for (int axis = ndim - 1; axis > 0; --axis) {
+  const int fast = ndim - 1;
+  const long fast_step = stride[fast];
+  int is_bad = 0;
+#if CPU
+  // Row by row of the common shape, so that only the beginning of each costs divisions.
+  const long end = min((long)(get_global_id(0) + 1) * each, count);
+  for (long m = get_global_id(0) * each; m < end;) {
+    const long column = m % extent[fast];
+    const long run = min(extent[fast] - column, end - m);
+    long rest = m / extent[fast], at = indices_offset + column * fast_step;
+    for (int axis = fast - 1; axis >= 0; --axis) {
       at += rest % extent[axis] * stride[axis];
       rest /= extent[axis];
     }
-    long index = (long)indices[at + rest * stride[0]];
-    if (index < 0) index += size;
-    const int is_good = index >= 0 && index < size;
-    if (!is_good) *error = 1;
-    const long before = is_first ? 0 : table[m];
-    table[m] = is_good && before != MISSING ? before + index * step : MISSING;
+    for (long i = 0; i < run; ++i) ADD_ENTRY(m + i, indices[at + i * fast_step])
+    m += run;
   }
+#else
+  for (long m = get_global_id(0); m < count; m += get_global_size(0)) {
+    long rest = m, at = indices_offset;
+    for (int axis = fast; axis > 0; --axis) {
+      at += rest % extent[axis] * stride[axis];
+      rest /= extent[axis];
+    }
+    ADD_ENTRY(m, indices[at + rest * stride[0]])
+  }
+#endif
+  if (is_bad) *error = 1;
 }
 #else
 ONE_ITEM_A_GROUP

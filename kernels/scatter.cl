@@ -6,11 +6,13 @@
 #include "common.h"
 #include "table.h"
 
+#define HAS_CLAIM(m) (table[m] != MISSING && (!claimed || claim[places[m]] == (uint)(m)))
+
 // As MOVE, for both sides at once.
 #define MOVE_BOTH(index, axis) \
   { \
     const long place = (long)(index); \
-    if (axis == table_axis && claimed && table[place] != MISSING) there = there && claim[places[place]] == (uint)place; \
+    if (axis == table_axis && !HAS_CLAIM(place)) there = 0; \
     MOVE(place, axis) \
     from += place * value_stride[axis]; \
   }
@@ -43,7 +45,7 @@ __kernel void scatter(LONGS(shape), const int ndim, const int table_axis, const 
     if (!there) continue;
     if (table_axis == fast) {
       for (long i = first; i < last; ++i)
-        if (table[i] != MISSING && (!claimed || claim[places[i]] == (uint)i)) x[at + table[i]] = values[from + i * value_step];
+        if (HAS_CLAIM(i)) x[at + table[i]] = values[from + i * value_step];
     } else if (step == 1 && value_step == 1)
       for (long i = first; i < last; ++i) x[at + i] = values[from + i];
     else

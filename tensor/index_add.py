@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy
 
+from tensor import dtypes
 from tensor.array import Array, Shape, contiguous_strides
 from tensor.creation import zeros
 from tensor.dtypes import OPENCL_NAMES
@@ -18,6 +19,7 @@ from tensor.in_order import write_in_order
 from tensor.kernel import built
 from tensor.layout import item_sizes
 from tensor.places import pack_longs, require_all_in_range, table
+from tensor.pointwise import launch
 from tensor.primitive import primitive
 from tensor.scatter import one_step
 from tensor.sorting import argsort
@@ -48,13 +50,16 @@ def _add_opencl(x: Array, values: Array, *indices: Array, axes: Shape, at: int, 
     else:
         sizes = tuple(x.shape[axis] for axis in axes)
         places = table(x.shape, axes, indices, contiguous_strides(sizes))
-        _add_sorted(way, places, steps, x, values)
+        _add_sorted(way, prod(sizes), places, steps, x, values)
 
 
-def _add_sorted(way: Walk, places: Array, steps: Array, x: Array, values: Array) -> None:
-    order = argsort(places, stable=True)
-    ordered = take_unchecked(places, order)
-    kernel = built(x.device, "index_add.cl", "index_add", {"T": OPENCL_NAMES[x.dtype], "INDEX": way.index})
+def _add_sorted(way: Walk, count: int, places: Array, steps: Array, x: Array, values: Array) -> None:
+    keys = Array.new(places.shape, dtypes.int32 if count < 2**31 else dtypes.int64, x.device)
+    launch("a < 0 ? -1 : a", dtypes.int64, keys, (places,))  # half the bits are sorted in half the time
+    order = argsort(keys, stable=True)
+    ordered = take_unchecked(keys, order)
+    defines = {"T": OPENCL_NAMES[x.dtype], "T_PLACE": OPENCL_NAMES[keys.dtype], "INDEX": way.index}
+    kernel = built(x.device, "index_add.cl", "index_add", defines)
     total = prod(way.sizes)
     global_size, local_size = item_sizes(x.device.compute_units, total)
     head = (*pack_longs(way.sizes), len(way.sizes), way.table_axis, total, order.buffer, ordered.buffer)

@@ -211,6 +211,30 @@ def test_writing_in_place_is_refused(device: Device) -> None:
         nn.value_and_grad(network, loss)(tensor.ones((1, 3), device=device))
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y: y.__setitem__((slice(None), 0), 1.0),
+        lambda y: y.__setitem__([0, 1], 1.0),
+        lambda y: y.__setitem__(y > 0, 1.0),
+        lambda y: tensor.index_add(y, ([0, 1], [0, 0]), 1.0),
+    ],
+    ids=["slice", "index array", "mask", "index_add"],
+)
+def test_writing_into_what_depends_on_a_parameter_is_refused(
+    write: Callable[[Array], None], device: Device
+) -> None:
+    network = nn.Sequential(nn.Linear(3, 3)).initialize(device)
+
+    def loss(x: Array) -> Array:
+        y = network(x)
+        write(y)
+        return tensor.sum(y)
+
+    with pytest.raises(GradientError, match="wrote in place what depends on a parameter"):
+        nn.value_and_grad(network, loss)(tensor.ones((2, 3), device=device))
+
+
 def test_a_recorded_step_is_a_step(device: Device, generator: numpy.random.Generator) -> None:
     """Replayed with other data, samples and learning rate, a recorded step does what plain steps do."""
     images = generator.random((4, 6, 8, 8, 1), numpy.float32)
