@@ -16,7 +16,7 @@ MOST_STEPS = 1 << 40
 class Job:
     """One training run, the same for every peer.
 
-    `network` is an `nn.Sequential` or its definition (a list of dicts), `optimizer` an `nn.SGD` or its
+    `network` is an `nn.Sequential` or its definition (a list of dicts), `optimizer` an `nn.Optimizer` or its
     definition. `data` names a data set; `batch` is the number of samples of one step over all peers;
     `evaluate_every` steps the test samples are measured (0: at the end of every epoch). `uses` names the
     files with layers of one's own, with the SHA-256 of each. Raises UsageError where a value makes no
@@ -37,7 +37,7 @@ class Job:
     def __post_init__(self) -> None:
         if isinstance(self.network, nn.Layer):
             object.__setattr__(self, "network", nn.to_definition(self.network))
-        if isinstance(self.optimizer, nn.SGD):
+        if isinstance(self.optimizer, nn.Optimizer):
             object.__setattr__(self, "optimizer", self.optimizer.definition())
         _require(self.batch >= 1, f"a batch of {self.batch} samples: give 1 or more with --batch")
         _require(1 <= self.steps <= MOST_STEPS, f"{self.steps} steps: give 1 or more with --steps")

@@ -131,6 +131,7 @@ class Worker:
                 emit(self._merge(task))
             case Apply(step, payloads):
                 self._decode_into(self.network.change, payloads)
+                self.optimizer.at_step(step)
                 self.network.advance(self.optimizer)
                 emit(self._applied(step))
             case Shadow():
@@ -141,10 +142,11 @@ class Worker:
                 emit(SnapshotReady(peer, step, self._state_parts()))
             case Install(_, parts):
                 self._install(parts)
-            case Replay(_, payloads):
+            case Replay(step, payloads):
                 assert self._exact is not None
                 scratch = tensor.empty(self._exact.shape, dtype=tensor.float32, device=self.device)
                 self._decode_into(scratch, payloads)
+                self._exact_optimizer.at_step(step)
                 self.network.advance(self._exact_optimizer, self._exact, scratch)
             case Promote(step, orphan):
                 self._promote(orphan)
@@ -270,7 +272,7 @@ class Worker:
             emit(Saved(step, str(path)))
 
 
-def _exact_state(weights: tensor.Array, optimizer: nn.SGD) -> list[tensor.Array]:
+def _exact_state(weights: tensor.Array, optimizer: nn.Optimizer) -> list[tensor.Array]:
     """All vectors that a full peer needs, in an order that all peers know."""
     return [weights, *(optimizer.state[name] for name in sorted(optimizer.state))]
 

@@ -41,12 +41,15 @@ from nn.layers import (
     Tanh,
 )
 from nn.losses import accuracy, softmax_cross_entropy
-from nn.optimizers import SGD, load_optimizer
+from nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, load_optimizer, register_optimizer
 from nn.saving import Saved, load, save
+from nn.schedules import Schedule
 
 __all__ = [
     "GELU",
     "SGD",
+    "Adam",
+    "AdamW",
     "Add",
     "AvgPool2d",
     "BatchNorm",
@@ -71,11 +74,14 @@ __all__ = [
     "NetworkError",
     "Node",
     "NotInitializedError",
+    "Optimizer",
     "Parameter",
     "RMSNorm",
+    "RMSprop",
     "ReLU",
     "SaveError",
     "Saved",
+    "Schedule",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -92,6 +98,7 @@ __all__ = [
     "losses",
     "models",
     "register",
+    "register_optimizer",
     "save",
     "softmax_cross_entropy",
     "to_definition",

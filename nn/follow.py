@@ -20,7 +20,7 @@ def _follow_numpy(buffers: Float32s, observed: Float32s, rates: Float32s) -> Non
 def _follow_opencl(buffers: Array, observed: Array, rates: Array) -> None:
     global_size, local_size = flat_sizes(buffers.device, buffers.size, CPU_ELEMENTS_EACH)
     vectors = [argument for array in (buffers, observed, rates) for argument in (array.buffer, array.offset)]
-    kernel = built(buffers.device, "sgd.cl", "follow")
+    kernel = built(buffers.device, "follow.cl", "follow")
     kernel(global_size, buffers.size, CPU_ELEMENTS_EACH, *vectors, local_size=local_size)
 
 

@@ -25,7 +25,7 @@ from nn.randomness import Randomness
 from tensor import Array, Device
 
 if TYPE_CHECKING:
-    from nn.optimizers import SGD as Optimizer  # noqa: N811 — whatever has its step()
+    from nn.optimizers import Optimizer
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import tensor
 from nn.definition import load_definition, to_definition
 from nn.errors import DefinitionError, SaveError
 from nn.layer import Layer
-from nn.optimizers import SGD, load_optimizer
+from nn.optimizers import Optimizer, load_optimizer
 from tensor import Device
 from tensor.replacing import replacing
 
@@ -34,13 +34,13 @@ class Saved:
     """What `load` found: all that a run needs to go on bit for bit."""
 
     network: Layer
-    optimizer: SGD | None
+    optimizer: Optimizer | None
     step: int
     seed: int
 
 
 def save(
-    path: str | Path, network: Layer, optimizer: SGD | None = None, step: int = 0, seed: int = 0
+    path: str | Path, network: Layer, optimizer: Optimizer | None = None, step: int = 0, seed: int = 0
 ) -> None:
     """Write `network`, and the state of `optimizer` after `step` steps of the run with `seed`, to `path`.
 

@@ -1,4 +1,4 @@
-"""SGD against PyTorch's, the same bits on every device, and ten steps of LeNet."""
+"""Optimizers against PyTorch's, the same bits on every device, and ten steps of LeNet."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 import nn
 import tensor
 from nn.errors import LayerShapeError, NetworkError
+from nn.optimizers.norm import sum_of_squares
 from tensor import Array, Device
 
 
@@ -85,8 +86,8 @@ def test_the_learning_rate_can_be_changed(device: Device) -> None:
 def test_definition_round_trip() -> None:
     optimizer = nn.SGD(lr=0.1, momentum=0.9, weight_decay=1e-4)
     assert nn.load_optimizer(optimizer.definition()).definition() == optimizer.definition()
-    with pytest.raises(NetworkError, match=r"no optimizer of type 'adam'. Known are: sgd"):
-        nn.load_optimizer({"type": "adam"})
+    with pytest.raises(NetworkError, match=r"no optimizer of type 'lion'. Known are: sgd, adam"):
+        nn.load_optimizer({"type": "lion"})
     with pytest.raises(NetworkError, match="no optimizer of type"):
         nn.load_optimizer({"type": ["sgd"]})
     for params in ({"lr": "fast"}, {"rate": 1}, []):
@@ -152,3 +153,171 @@ def test_ten_steps_of_lenet_agree_with_pytorch(
         assert float(loss) == pytest.approx(their_loss.item(), abs=1e-4)
     for name, ours in network.parameters().items():
         numpy.testing.assert_allclose(as_torch(ours), theirs[name].detach().numpy(), atol=1e-4, rtol=0)
+
+
+# All optimizers
+
+EACH: list[Any] = [
+    pytest.param(lambda **o: nn.SGD(0.03, 0.9, 0.01, nesterov=True, **o), "SGD",
+                 {"lr": 0.03, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}, id="nesterov"),
+    pytest.param(lambda **o: nn.Adam(0.01, weight_decay=0.1, **o), "Adam", {"lr": 0.01, "weight_decay": 0.1},
+                 id="adam"),
+    pytest.param(lambda **o: nn.AdamW(0.01, **o), "AdamW", {"lr": 0.01}, id="adamw"),
+    pytest.param(lambda **o: nn.RMSprop(0.01, momentum=0.5, **o), "RMSprop", {"lr": 0.01, "momentum": 0.5},
+                 id="rmsprop"),
+]  # fmt: skip
+
+
+def stepped(
+    optimizer: nn.Optimizer, device: Device | str, vector: NDArray[numpy.float32], gradients: list[Any]
+) -> list[NDArray[numpy.float32]]:
+    """The vector and the optimizer's state after one step per gradient."""
+    parameters = tensor.asarray(vector, device=device)
+    optimizer.initialize(parameters)
+    for gradient in gradients:
+        optimizer.step(parameters, tensor.asarray(gradient, device=device))
+    return [numpy.asarray(each) for each in (parameters, *optimizer.state.values())]
+
+
+@pytest.mark.parametrize(("make", "name", "options"), EACH)
+def test_each_follows_pytorchs(
+    make: Any,
+    name: str,
+    options: dict[str, Any],
+    device: Device,
+    generator: numpy.random.Generator,
+    torch: Any,
+) -> None:
+    vector = generator.standard_normal(5000).astype(numpy.float32)
+    gradients = [generator.standard_normal(5000).astype(numpy.float32) for _ in range(10)]
+    theirs = torch.nn.Parameter(torch.tensor(vector))
+    optimizer = getattr(torch.optim, name)([theirs], **options)
+    for gradient in gradients:
+        theirs.grad = torch.tensor(gradient)
+        torch.nn.utils.clip_grad_norm_([theirs], 30.0)
+        optimizer.step()
+    got, *_ = stepped(make(clip_norm=30.0), device, vector, gradients)
+    numpy.testing.assert_allclose(got, theirs.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("make", "name", "options"), EACH)
+@pytest.mark.parametrize("kind", ["normal", "awkward"])
+def test_each_has_the_same_bits_on_all_devices(
+    make: Any, name: str, options: Any, kind: str, device: Device, generator: numpy.random.Generator
+) -> None:
+    def draw() -> NDArray[numpy.float32]:
+        if kind == "awkward":
+            return numpy.clip(awkward(10_001, generator), -1e15, 1e15)
+        return generator.standard_normal(10_001).astype(numpy.float32)
+
+    vector, gradients = draw(), [draw() for _ in range(3)]
+    for clipping in ({}, {"clip_norm": 5.0, "clip_value": 0.5}):
+        with numpy.errstate(all="ignore"):
+            expected = stepped(make(**clipping), "numpy", vector, gradients)
+            got = stepped(make(**clipping), device, vector, gradients)
+        for one, other in zip(got, expected, strict=True):
+            known = ~numpy.isnan(other)
+            assert known.mean() > 0.8
+            assert numpy.array_equal(one[known].view(numpy.uint32), other[known].view(numpy.uint32))
+
+
+def test_clipping_by_value_bounds_each_element(device: Device) -> None:
+    gradient = numpy.array([5, -5, 0.25, numpy.inf], numpy.float32)
+    (got,) = stepped(nn.SGD(lr=1.0, clip_value=0.5), device, numpy.zeros(4, numpy.float32), [gradient])[:1]
+    assert got.tolist() == [-0.5, 0.5, -0.25, -0.5]
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 4096, 4097, 300_000])
+def test_the_sum_of_squares_is_right_and_the_same_everywhere(
+    count: int, device: Device, generator: numpy.random.Generator
+) -> None:
+    x = generator.standard_normal(count).astype(numpy.float32)
+    total = numpy.asarray(sum_of_squares(tensor.asarray(x, device=device)))
+    assert total.tobytes() == numpy.asarray(sum_of_squares(tensor.asarray(x, device="numpy"))).tobytes()
+    assert float(total[0]) == pytest.approx(float((x.astype(numpy.float64) ** 2).sum()), rel=1e-5)
+
+
+def test_a_recorded_step_of_adam_goes_on_counting(device: Device, generator: numpy.random.Generator) -> None:
+    vector, gradient = (generator.standard_normal(100).astype(numpy.float32) for _ in range(2))
+    expected, *_ = stepped(nn.Adam(0.1), device, vector, [gradient] * 3)
+    optimizer = nn.Adam(0.1)
+    parameters, slope = tensor.asarray(vector, device=device), tensor.asarray(gradient, device=device)
+    optimizer.initialize(parameters)
+    recording = tensor.record(lambda: optimizer.step(parameters, slope), device=tensor.device(device))
+    for _ in range(2):
+        recording.replay()
+    assert numpy.asarray(parameters).tobytes() == expected.tobytes()
+
+
+def test_schedules() -> None:
+    def factors(schedule: nn.Schedule, *steps: int) -> list[float]:
+        return [round(schedule(step), 6) for step in steps]
+
+    assert factors(nn.Schedule(), 1, 1000) == [1, 1]
+    assert factors(nn.Schedule("step", every=10), 1, 10, 11, 21) == [1, 1, 0.1, 0.01]
+    assert factors(nn.Schedule("linear", steps=10, end=0.5), 1, 6, 11, 99) == [1, 0.75, 0.5, 0.5]
+    assert factors(nn.Schedule("cosine", steps=12, warmup=2), 1, 2, 3, 8, 13) == [0.5, 1, 1, 0.5, 0]
+    assert factors(nn.Schedule("one_cycle", steps=100), 1, 31, 101) == [0.04, 1, 0.0001]
+    for fraction in numpy.linspace(0, 1, 101):
+        assert nn.Schedule("cosine", steps=100)(1 + round(100 * fraction)) == pytest.approx(
+            (1 + numpy.cos(numpy.pi * fraction)) / 2, abs=1e-12
+        )
+
+
+def test_an_optimizer_goes_by_its_schedule(device: Device) -> None:
+    optimizer = nn.SGD(lr=2.0, schedule=nn.Schedule("step", every=1, factor=0.5))
+    again = nn.load_optimizer(optimizer.definition())
+    vector = tensor.zeros((1,), device=device)
+    again.initialize(vector)
+    for step in (1, 2, 3):
+        again.at_step(step)
+        again.step(vector, tensor.ones((1,), device=device))
+    assert float(vector[0]) == -(2 + 1 + 0.5)
+    assert again.definition() == optimizer.definition()
+    assert repr(optimizer).startswith("SGD(lr=2.0, momentum=0.0, weight_decay=0.0, schedule=")
+
+
+@nn.register_optimizer
+class Lion(nn.Optimizer):
+    """As the docstring of nn.Optimizer has it."""
+
+    type_name = "test_lion"
+    vectors = ("average",)
+
+    def __init__(self, lr: float, decay: float = 0.5, **options: Any) -> None:
+        super().__init__(lr, {"decay": decay}, **options)
+
+    def update(self, w: Any, g: Any, state: Any, numbers: Any) -> Any:
+        average = state["average"] * numbers["decay"] + g * (numbers["one"] - numbers["decay"])
+        return w - average * numbers["lr"], {"average": average}
+
+
+def test_an_optimizer_of_ones_own(device: Device) -> None:
+    optimizer = nn.load_optimizer({"type": "test_lion", "params": {"lr": 1.0}})
+    got, average = stepped(
+        optimizer, device, numpy.zeros(2, numpy.float32), [numpy.array([1, 2], numpy.float32)] * 2
+    )
+    assert average.tolist() == [0.75, 1.5]
+    assert got.tolist() == [-1.25, -2.5]
+    with pytest.raises(NetworkError, match="Nameless needs a type_name of its own"):
+
+        @nn.register_optimizer
+        class Nameless(nn.Optimizer):
+            """Whatever."""
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Adam(beta1=1.0), "Adam expected .* betas within"),
+        (lambda: nn.AdamW(eps=0), "AdamW expected .* eps > 0"),
+        (lambda: nn.RMSprop(alpha=-1), "RMSprop expected .* alpha and momentum"),
+        (lambda: nn.SGD(0.1, clip_norm=0), "expected clip_norm > 0, got 0"),
+        (lambda: nn.Schedule("sine"), "no schedule 'sine'. Known are: constant, step"),
+        (lambda: nn.Schedule("cosine"), "'cosine' expected steps ≥ 1"),
+        (lambda: nn.SGD(0.1, schedule={"speed": 3}), "schedule .* cannot be made"),
+    ],
+)
+def test_impossible_numbers_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        make()

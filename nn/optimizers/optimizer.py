@@ -1,0 +1,232 @@
+"""`Optimizer`, from which all are made: one launch over the network's flat vector, whatever the network.
+
+An author names the vectors that the optimizer keeps and its numbers, and writes one small function:
+
+    class Lion(nn.Optimizer):
+        type_name = "lion"
+        vectors = ("average",)
+
+        def __init__(self, lr: float, decay: float = 0.99, **options):
+            super().__init__(lr, {"decay": decay}, **options)
+
+        def update(self, w, g, state, numbers):
+            average = state["average"] * numbers["decay"] + g * (numbers["one"] - numbers["decay"])
+            return w - average * numbers["lr"], {"average": average}
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy
+
+import tensor
+from nn.errors import LayerShapeError, NetworkError
+from nn.launch import CPU_ELEMENTS_EACH, flat_sizes, flushed
+from nn.optimizers.norm import shortening
+from nn.optimizers.rule import Float32s, Term, Text, Values, terms
+from nn.schedules import Schedule, load_schedule
+from tensor import Array
+from tensor.kernel import built
+
+Number = Any  # Values or Term: what a rule computes with
+State = dict[str, Number]
+
+
+class Optimizer:
+    """How parameters follow from gradients.
+
+    `initialize(vector)` makes `state`, its vectors (float32 [P], 0) and its scalars (float32 [k], 0);
+    `step(vector, gradient)`
+    updates vector and state in place and waits for nothing. Every number lives in device memory: setting `lr`
+    also holds for a step that was recorded before. All of them take `clip_norm`, the longest that a gradient
+    may
+    be, `clip_value`, the largest that an element of it may be, and `schedule`, by which `at_step(t)` sets the
+    learning rate.
+    """
+
+    type_name: ClassVar[str] = ""
+    vectors: ClassVar[tuple[str, ...]] = ()
+    scalars: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        lr: float,
+        numbers: Mapping[str, float],
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        schedule: Schedule | Mapping[str, Any] | None = None,
+    ) -> None:
+        for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if bound is not None and not bound > 0:
+                raise NetworkError(f"{type(self).__name__} expected {name} > 0, got {bound}.")
+        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.schedule = load_schedule(schedule) if isinstance(schedule, Mapping) else schedule
+        self.numbers = {"one": 1.0, "lr": lr, "clip_value": clip_value or 0.0, **numbers}
+        self._base_lr = lr
+        self.state: dict[str, Array] = {}
+        self._numbers: Array | None = None
+
+    # What an author writes
+
+    def update(self, w: Number, g: Number, state: State, numbers: State) -> tuple[Number, State]:
+        """The new parameters and the new vectors of `state`, which also has the scalars, already advanced."""
+        raise NotImplementedError
+
+    def advance(self, state: State, numbers: State) -> State:
+        """The new scalars, once a step and before `update`."""
+        return state
+
+    # What the rest of the world uses
+
+    @property
+    def lr(self) -> float:
+        """The learning rate."""
+        return self.numbers["lr"]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.numbers["lr"] = value
+        if self._numbers is not None:
+            self._numbers[...] = self._values()
+
+    def at_step(self, step: int) -> None:
+        """Set the learning rate that the schedule has for `step`, counted from 1; without one it stays."""
+        if self.schedule is not None:
+            self.lr = self._base_lr * self.schedule(step)
+
+    def initialize(self, vector: Array) -> None:
+        """Make the state for a flat vector, float32 [P], on its device: all 0."""
+        device = vector.device
+        self.state = {
+            name: tensor.zeros(vector.shape, dtype=tensor.float32, device=device) for name in self.vectors
+        }
+        if self.scalars:
+            self.state["scalars"] = tensor.zeros((len(self.scalars),), dtype=tensor.float32, device=device)
+        self._numbers = tensor.asarray(self._values(), device=device)
+        self._scale = tensor.ones((1,), dtype=tensor.float32, device=device)
+
+    def _values(self) -> Float32s:
+        return numpy.array([*self.numbers.values()], numpy.float32)
+
+    def step(self, vector: Array, gradient: Array) -> None:
+        """Update `vector` (float32 [P], in place) along `gradient` (float32 [P])."""
+        if self._numbers is None:
+            raise NetworkError(
+                "This optimizer has no state yet: call optimizer.initialize(network.vector) first."
+            )
+        expected = next((list(self.state[name].shape) for name in self.vectors), list(vector.shape))
+        if not [*vector.shape] == [*gradient.shape] == expected:
+            raise LayerShapeError(
+                f"{type(self).__name__}.step expected a vector and a gradient of shape {expected}, "
+                f"got {list(vector.shape)} and {list(gradient.shape)}."
+            )
+        scale = self._scale if self.clip_norm is None else shortening(gradient, self.clip_norm)
+        _update(vector, gradient, self._numbers, scale, *self.state.values(), rule=self)
+
+    def definition(self) -> dict[str, Any]:
+        """What `load_optimizer` makes an equal optimizer of, its state apart; plain data."""
+        params: dict[str, Any] = {"lr": self._base_lr if self.schedule else self.lr, **self.params()}
+        if self.clip_norm is not None:
+            params["clip_norm"] = self.clip_norm
+        if self.clip_value is not None:
+            params["clip_value"] = self.clip_value
+        if self.schedule is not None:
+            params["schedule"] = self.schedule.definition()
+        return {"type": self.type_name, "params": params}
+
+    def params(self) -> dict[str, Any]:
+        """The constructor's other arguments: the numbers under their names, unless a class says otherwise."""
+        return {
+            name: value for name, value in self.numbers.items() if name not in ("one", "lr", "clip_value")
+        }
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.definition()["params"].items())
+        return f"{type(self).__name__}({arguments})"
+
+    # The rule, with what all have in common around it
+
+    def changed(self, w: Number, g: Number, state: State, numbers: State) -> tuple[Number, State]:
+        """`update`, after the gradient's elements were clipped."""
+        return self.update(
+            w, g if self.clip_value is None else g.clamp(numbers["clip_value"]), state, numbers
+        )
+
+
+# The two forms of a step: vector, gradient, numbers, scale, and the state in the order of its names
+
+
+def _update_numpy(
+    w: Float32s, g: Float32s, numbers: Float32s, scale: Float32s, *state: Float32s, rule: Optimizer
+) -> None:
+    named = {name: Values(numbers[i : i + 1]) for i, name in enumerate(rule.numbers)}
+    scalars: State = {}
+    if rule.scalars:
+        *state, kept = state  # type: ignore[assignment]  # a list as good as a tuple
+        scalars = rule.advance(
+            {name: Values(kept[i : i + 1].copy()) for i, name in enumerate(rule.scalars)}, named
+        )
+        kept[...] = numpy.concatenate([scalars[name].array for name in rule.scalars])
+    vectors = {name: Values(flushed(array.copy())) for name, array in zip(rule.vectors, state, strict=True)}
+    slope = Values(flushed(flushed(g.copy()) * scale))
+    new, changed = rule.changed(Values(flushed(w.copy())), slope, {**vectors, **scalars}, named)
+    w[...] = new.array
+    for name, array in zip(rule.vectors, state, strict=True):
+        array[...] = changed[name].array
+
+
+def _update_opencl(w: Array, g: Array, numbers: Array, scale: Array, *state: Array, rule: Optimizer) -> None:
+    device, vectors = w.device, state[: len(rule.vectors)]
+    scalars = state[-1].buffer if rule.scalars else numbers.buffer
+    if rule.scalars:
+        kernel = built(device, "update.cl", "advance", _advance_text(rule))
+        kernel((1,), numbers.buffer, scalars, local_size=(1,))
+    if w.size:
+        global_size, local_size = flat_sizes(device, w.size, CPU_ELEMENTS_EACH)
+        arrays = [argument for array in (g, w, *vectors) for argument in (array.buffer, array.offset)]
+        kernel = built(device, "update.cl", "update", _update_text(rule))
+        sources = (numbers.buffer, scalars, scale.buffer)
+        kernel(global_size, w.size, CPU_ELEMENTS_EACH, *sources, *arrays, local_size=local_size)
+
+
+_update = tensor.primitive("optimizer_step", numpy=_update_numpy, opencl=_update_opencl, in_place=True)
+
+
+def _advance_text(rule: Optimizer) -> dict[str, str | int]:
+    text = Text()
+    numbers, scalars = terms([*rule.numbers], text), terms(rule.scalars, text)
+    new = rule.advance(scalars, numbers)
+    loads = [f"const float {name} = scalars[{i}];" for i, name in enumerate(rule.scalars)]
+    stores = [f"scalars[{i}] = {new[name].name};" for i, name in enumerate(rule.scalars)]
+    return {
+        "SCALARS_ONLY": 1,
+        "NUMBERS": _numbers_text(rule) + " ".join(loads),
+        "RULE": " ".join(text.statements),
+        "STORES": " ".join(stores),
+    }
+
+
+def _update_text(rule: Optimizer) -> dict[str, str | int]:
+    text = Text()
+    named = terms([*rule.numbers], text)
+    state = terms([*rule.vectors, *rule.scalars], text)
+    new, changed = rule.changed(Term("w", text), Term("g", text), state, named)
+    scalars = [f"const float {name} = scalars[{i}];" for i, name in enumerate(rule.scalars)]
+    vectors = rule.vectors
+    return {
+        "SCALARS_ONLY": 0,
+        "ARGUMENTS": "".join(
+            f", __global float *restrict {name}_at, const long {name}_offset" for name in vectors
+        ),
+        "POINTERS": " ".join(f"{name}_at += {name}_offset;" for name in vectors),
+        "NUMBERS": _numbers_text(rule) + " ".join(scalars),
+        "LOADS": " ".join(f"const float {name} = flushed({name}_at[i]);" for name in vectors),
+        "RULE": " ".join(text.statements),
+        "STORES": " ".join(
+            [f"vector[i] = {new.name};", *(f"{name}_at[i] = {changed[name].name};" for name in vectors)]
+        ),
+    }
+
+
+def _numbers_text(rule: Optimizer) -> str:
+    return "".join(f"const float {name} = numbers[{i}]; " for i, name in enumerate(rule.numbers))
