@@ -5,6 +5,7 @@ Element (i, j, …) lies at `x.buffer[x.offset + i * x.strides[0] + j * x.stride
 count elements and may be negative or zero (a broadcast axis).
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -78,7 +79,9 @@ class Array:
 
     def __getattr__(self, name: str) -> Any:
         if name != "layout":
-            raise AttributeError(f"An Array has no attribute {name!r}.", name=name, obj=self)
+            is_function = not name.startswith("_") and name in sys.modules["tensor"].__all__
+            hint = f"; it is a function: tensor.{name}(x)" if is_function else ""
+            raise AttributeError(f"An Array has no attribute {name!r}{hint}.", name=name, obj=self)
         self.layout = layout_of(self.storage.device, self.shape, self.strides, self.dtype)
         return self.layout
 

@@ -1,9 +1,19 @@
 """Which axes of a shape a caller means, counted from the front."""
 
 from collections.abc import Sequence
+from operator import index
+from typing import Any
 
 from tensor.errors import BadIndexError, ShapeError
 from tensor.layout import Shape
+
+
+def sizes_of(where: str, shape: Any) -> Shape:
+    """A shape given as one integer or several; raises ShapeError for what is none."""
+    try:
+        return (index(shape),) if hasattr(shape, "__index__") else tuple(index(each) for each in shape)
+    except TypeError as error:
+        raise ShapeError(f"{where}: expected a shape, an integer or several, got {shape!r}.") from error
 
 
 def one_axis(where: str, axis: int | None, shape: Shape) -> int:
@@ -12,6 +22,8 @@ def one_axis(where: str, axis: int | None, shape: Shape) -> int:
         if len(shape) == 1:
             return 0
         raise ShapeError(f"{where}: shape {shape} does not have one axis; say which one is meant (axis=…).")
+    if not hasattr(axis, "__index__"):
+        raise BadIndexError(f"{where}: an axis is an integer, got {axis!r}.")
     if not -len(shape) <= axis < len(shape):
         raise BadIndexError(f"{where}: axis {axis} does not exist in shape {shape}.")
     return int(axis) % len(shape)

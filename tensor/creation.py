@@ -7,6 +7,7 @@ import numpy
 
 from tensor import dtypes
 from tensor.array import Array, Shape
+from tensor.axes import sizes_of
 from tensor.constants import constant
 from tensor.conversion import astype
 from tensor.device import Device, NumpyDevice
@@ -67,7 +68,7 @@ def _as_wanted(x: Array, dtype: Any, device: "Device | str | None", copy: bool |
 
 
 def _shape(shape: Any) -> Shape:
-    sizes = (shape,) if isinstance(shape, int) else tuple(int(each) for each in shape)
+    sizes = sizes_of("A new array", shape)
     if any(each < 0 for each in sizes):
         raise ShapeError(f"An array cannot have shape {sizes}: sizes are not negative.")
     return sizes

@@ -9,7 +9,7 @@ import numpy
 
 from tensor import dtypes
 from tensor.array import Array, Shape
-from tensor.axes import one_axis, some_axes
+from tensor.axes import one_axis, sizes_of, some_axes
 from tensor.conversion import astype
 from tensor.creation import asarray
 from tensor.elementwise import not_equal, subtract
@@ -186,11 +186,11 @@ def _chosen(repeats: Array) -> Array:
     return asarray(numpy.repeat(numpy.arange(len(counts)), counts), device=repeats.device)
 
 
-def tile(x: Array, repetitions: tuple[int, ...], /) -> Array:
+def tile(x: Array, repetitions: int | tuple[int, ...], /) -> Array:
     """x laid side by side `repetitions` times along each axis; axes that x or the tuple lack are added in
     front."""
-    ndim = max(x.ndim, len(repetitions))
-    given = tuple(_count("tile", int(each)) for each in repetitions)
+    given = tuple(_count("tile", each) for each in sizes_of("tile", repetitions))
+    ndim = max(x.ndim, len(given))
     times = (1,) * (ndim - len(given)) + given
     sizes = (1,) * (ndim - x.ndim) + x.shape
     apart: Shape = tuple(n for size in sizes for n in (1, size))

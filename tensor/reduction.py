@@ -118,6 +118,8 @@ def _axes(where: str, shape: Shape, axis: Axis) -> Shape:
     if axis is None:
         return tuple(range(ndim))
     given = (axis,) if isinstance(axis, int) else axis
+    if not builtins.all(isinstance(a, int) for a in given):
+        raise ShapeError(f"{where}: an axis is an integer, got {axis!r}.")
     if not builtins.all(-ndim <= a < ndim for a in given):
         raise ShapeError(f"{where}: axis {axis} does not exist in shape {shape}.")
     wanted = tuple(sorted({a % ndim for a in given}))

@@ -5,6 +5,7 @@ from math import prod
 from typing import Any
 
 from tensor.array import Array, Shape, contiguous_strides
+from tensor.axes import sizes_of
 from tensor.conversion import astype
 from tensor.errors import ShapeError
 from tensor.layout import broadcast_strides, collapse
@@ -93,12 +94,12 @@ _RESHAPE = primitive("reshape", view=_reshape)
 def reshape(x: Array, /, shape: Any, *, copy: bool | None = None) -> Array:
     """The same elements in row-major order under another shape; one size may be −1. A view wherever strides
     allow, unless copy=True; raises ValueError where copy=False and they do not."""
-    sizes = tuple(int(each) for each in ((shape,) if isinstance(shape, int) else shape))
+    sizes = wanted = sizes_of("reshape", shape)
     known = prod(each for each in sizes if each != -1)
     if sizes.count(-1) == 1 and known and x.size % known == 0:
         sizes = tuple(x.size // known if each == -1 else each for each in sizes)
     if prod(sizes) != x.size or any(each < 0 for each in sizes):
-        raise ShapeError(f"reshape: shape {x.shape} ({x.size} elements) cannot become {tuple(shape)}.")
+        raise ShapeError(f"reshape: shape {x.shape} ({x.size} elements) cannot become {wanted}.")
     if copy:
         x = _COPY(x)
     if copy is False and not x.is_contiguous and _reshaped_strides(x.shape, x.strides, sizes) is None:

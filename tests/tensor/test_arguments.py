@@ -41,5 +41,28 @@ def test_lists_of_what_is_no_array_too(device):
 def test_mistakes_elsewhere_stay_what_they_are(device):
     with pytest.raises(AttributeError, match="foo"):
         tensor.record(lambda x: x.foo, 3, device=device)
-    with pytest.raises(AttributeError, match="no attribute 'sum'"):
+    with pytest.raises(AttributeError, match=r"no attribute 'sum'; it is a function: tensor\.sum\(x\)"):
         tensor.ones(3).sum()
+    assert not hasattr(tensor.ones(3), "rank")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: tensor.zeros(2.5), r"A new array: expected a shape, an integer or several, got 2\.5"),
+        (lambda x: tensor.ones((2, "a")), r"A new array: expected a shape, .* got \(2, 'a'\)"),
+        (lambda x: x.reshape(2.5), r"reshape: expected a shape, an integer or several, got 2\.5"),
+        (lambda x: tensor.tile(x, None), "tile: expected a shape, .* got None"),
+        (lambda x: tensor.sum(x, axis="x"), "sum: an axis is an integer, got .*'x'"),
+        (lambda x: tensor.sort(x, axis=1.5), r"sort: an axis is an integer, got 1\.5"),
+    ],
+)
+def test_shapes_and_axes_are_integers(device, call, message):
+    with pytest.raises(tensor.errors.MeshError, match=message):
+        call(tensor.ones((2, 3)))
+
+
+def test_a_shape_may_be_one_integer(device):
+    assert tensor.zeros(numpy.int64(3)).shape == (3,)
+    assert tensor.tile(tensor.ones(3), 2).shape == (6,)
+    assert tensor.ones(6).reshape(numpy.int32(-1)).shape == (6,)
