@@ -10,10 +10,11 @@ from tensor.array import Array
 from tensor.creation import empty, full, ones
 from tensor.dtypes import bool_, int64
 from tensor.elementwise import not_equal
-from tensor.indexing import take
+from tensor.gather import take_unchecked
 from tensor.manipulation import concat, diff
 from tensor.primitive import require_known_size
 from tensor.scan import cumulative_sum
+from tensor.scatter import SCATTER
 from tensor.searching import nonzero
 from tensor.sorting import argsort, sort
 from tensor.views import reshape
@@ -45,14 +46,14 @@ class UniqueInverseResult(NamedTuple):
 def unique_values(x: Array, /) -> Array:
     """The distinct elements of x, ascending."""
     ascending = sort(_flat("unique_values", x), stable=False)
-    return take(ascending, nonzero(_begins(ascending))[0], axis=0)
+    return take_unchecked(ascending, nonzero(_begins(ascending))[0])
 
 
 def unique_counts(x: Array, /) -> UniqueCountsResult:
     """The distinct elements of x, ascending, and how often each one occurs (int64)."""
     ascending = sort(_flat("unique_counts", x), stable=False)
     starts = nonzero(_begins(ascending))[0]
-    return UniqueCountsResult(take(ascending, starts, axis=0), _counts(starts, x.size))
+    return UniqueCountsResult(take_unchecked(ascending, starts), _counts(starts, x.size))
 
 
 def unique_inverse(x: Array, /) -> UniqueInverseResult:
@@ -70,12 +71,21 @@ def unique_all(x: Array, /) -> UniqueAllResult:
 def _all(where: str, x: Array) -> UniqueAllResult:
     flat = _flat(where, x)
     order = argsort(flat)
-    ascending = take(flat, order, axis=0)
+    ascending = take_unchecked(flat, order)
     begins = _begins(ascending)
     starts = nonzero(begins)[0]
     inverse = empty(x.shape, int64, x.device)
-    reshape(inverse, (-1,))[order] = cumulative_sum(begins) - 1
-    values, indices = take(ascending, starts, axis=0), take(order, starts, axis=0)
+    # Every place is in `order` once, so nothing is to be checked, and nothing waited for.
+    SCATTER(
+        reshape(inverse, (-1,)),
+        cumulative_sum(begins) - 1,
+        order,
+        axes=(0,),
+        at=0,
+        check=False,
+        distinct=True,
+    )
+    values, indices = take_unchecked(ascending, starts), take_unchecked(order, starts)
     return UniqueAllResult(values, indices, inverse, _counts(starts, x.size))
 
 
