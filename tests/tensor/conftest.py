@@ -26,6 +26,41 @@ def pytest_report_header() -> list[str]:
     return [f"{each.spec}: {each.name}" for each in _DEVICES_AND_GPU_KERNELS]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A dtype is a word in a kernel's text: a second implementation for one processor need not compile all.
+
+    Intel's takes 0.3 s a kernel, and the kernels of all dtypes would be half of the time of all tests.
+    """
+    if config.getoption("--every-dtype"):
+        return
+    second = _second_implementations()
+    left_out = [item for item in items if _device_of(item) in second and _dtypes_of(item) - _ENOUGH_DTYPES]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+_DTYPES = {numpy.dtype(kind).name for kind in "?bhilqBHILQefdFD"}
+_ENOUGH_DTYPES = {"float32", "int64", "bool"}
+
+
+def _second_implementations() -> set[str]:
+    cpus = [each.spec for each in _DEVICES if each.kind == "cpu"]
+    return set(cpus[1:])
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+
+
+def _device_of(item: pytest.Item) -> str:
+    return getattr(_parameters(item).get("device"), "spec", "")
+
+
+def _dtypes_of(item: pytest.Item) -> set[str]:
+    return {str(getattr(value, "__name__", value)) for value in _parameters(item).values()} & _DTYPES
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per device, unless a module chooses by itself.
 

@@ -1,0 +1,12 @@
+"""The options of the tests."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where tests/tensor/conftest.py cannot: options must be known before its folder is looked at."""
+    parser.addoption(
+        "--every-dtype",
+        action="store_true",
+        help="test kernels of every dtype on every implementation of OpenCL, and not only on the first one",
+    )
