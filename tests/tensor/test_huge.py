@@ -87,7 +87,19 @@ def test_conditions_and_counts(x):
     assert bool(tensor.any(large))
     assert not bool(tensor.all(large))
     assert int(tensor.count_nonzero(large)) == 2
+    assert numpy.asarray(x[large]).tolist() == [6, 7]
+    assert [numpy.asarray(each).tolist() for each in tensor.nonzero(large)] == [[SIZE - 2, SIZE - 1]]
     assert ends(tensor.where(large, x, tensor.asarray(0, dtype=tensor.int8))) == ([0, 0, 0], [0, 6, 7])
+
+
+def test_index_arrays(x):
+    places = [SIZE - 1, 2**31, -2]
+    assert numpy.asarray(x[places]).tolist() == [7, 1, 6]
+    x[places] = tensor.asarray([11, 12, 13], dtype=tensor.int8)
+    assert numpy.asarray(x[[2**31 - 1, 2**31, SIZE - 2, SIZE - 1]]).tolist() == [1, 12, 13, 11]
+    x[x > 10] = 0
+    assert ends(x) == ([1, 1, 1], [5, 0, 0])
+    assert ends(tensor.roll(x, 2)) == ([0, 0, 1], [1, 1, 5])
 
 
 def test_sums_so_far(x):
