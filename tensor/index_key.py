@@ -11,6 +11,7 @@ beside them) were neighbours, else in front. That is `at`.
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy
@@ -29,10 +30,12 @@ _PLAIN = frozenset({int, slice, type(None), type(Ellipsis)})
 
 @dataclass(frozen=True, eq=False)
 class Pick:
-    """What one array in the key picks: along `axes` of the view, by integers (of one axis) or by a mask."""
+    """What one array in the key picks: along `axes` of the view, which are those of x from `axis` on, by
+    integers (of one axis) or by a mask."""
 
     axes: Shape
     by: Index
+    axis: int
 
     @property
     def is_mask(self) -> bool:
@@ -43,6 +46,7 @@ class Pick:
 class Plan:
     """x[key] = the view x[view], picked; the axes that all picks make begin at axis `at` of the result."""
 
+    shape: Shape  # of x
     view: ViewKey
     picks: tuple[Pick, ...]
     at: int
@@ -63,8 +67,16 @@ class Plan:
         return unknown and device.queue.recording is None
 
     def indices(self) -> tuple[Index, ...]:
-        """One index array for each of `axes`. Counts device masks, which waits; RecordError in record()."""
-        return tuple(index for pick in self.picks for index in _indices_of(pick))
+        """One index array for each of `axes`, checked if it is on the host; raises BadIndexError.
+
+        Counts device masks, which waits; raises RecordError for those in record().
+        """
+        found = [_indices_of(pick) for pick in self.picks]
+        if all(prod(each[0].shape) for each in found):  # else nothing is picked, wherever the others lead
+            for pick in self.picks:
+                if isinstance(pick.by, numpy.ndarray) and not pick.is_mask:
+                    require_in_range(pick.by, self.shape[pick.axis], pick.axis, self.shape)
+        return tuple(index for each in found for index in each)
 
 
 def parts_of(key: Any) -> tuple[Any, ...]:
@@ -143,7 +155,7 @@ def plan_of(shape: Shape, parts: tuple[Any, ...]) -> Plan:
             others += made
             view += [_ALL] * missing if each is Ellipsis else [_view_entry(each, axis, shape)]
         axis, kept = axis + taken, kept + made
-    return Plan(tuple(view), tuple(picks), _at(stood))
+    return Plan(shape, tuple(view), tuple(picks), _at(stood))
 
 
 def _at(stood: list[tuple[int, int]]) -> int:
@@ -188,14 +200,16 @@ def _axes_taken(entry: Any) -> int:
 
 
 def _pick(by: Index, axes: Shape, axis: int, shape: Shape) -> Pick:
-    """The pick along `axes` of the view, which are those of x from `axis` on; raises BadIndexError."""
-    pick = Pick(axes, by)
+    """The pick along `axes` of the view, which are those of x from `axis` on; raises BadIndexError for a
+    mask that does not fit."""
     covered = shape[axis : axis + by.ndim]
-    if pick.is_mask and by.shape != covered:
+    if by.dtype.kind != "b":
+        return Pick(axes, by, axis)
+    if any(given not in (0, size) for given, size in zip(by.shape, covered, strict=True)):
         raise BadIndexError(f"A mask of shape {by.shape} does not fit axes of sizes {covered} of {shape}.")
-    if not pick.is_mask and not isinstance(by, Array):
-        require_in_range(by, shape[axis], axis, shape)
-    return pick
+    if by.shape != covered:  # as in NumPy, an empty mask fits any axis, and picks nothing
+        by = numpy.zeros(covered, numpy.bool_)
+    return Pick(axes, by, axis)
 
 
 def _indices_of(pick: Pick) -> tuple[Index, ...]:
