@@ -6,6 +6,7 @@ import numpy
 
 from tensor import dtypes
 from tensor.array import Array, Shape
+from tensor.axes import one_axis
 from tensor.constants import constant
 from tensor.conversion import astype
 from tensor.elementwise import add
@@ -51,7 +52,7 @@ def take(x: Array, indices: Any, /, axis: int | None = None) -> Array:
     """
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    return index(x, (slice(None),) * _axis("take", x, axis) + (_integers("take", indices),))
+    return index(x, (slice(None),) * one_axis("take", axis, x.shape) + (_integers("take", indices),))
 
 
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
@@ -59,7 +60,7 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
 
     Negative indices count from the end; errors as in x[indices].
     """
-    return index(x, _key_along_axis(x, indices, _axis("take_along_axis", x, axis)))
+    return index(x, _key_along_axis(x, indices, one_axis("take_along_axis", axis, x.shape)))
 
 
 def _key_along_axis(x: Array, indices: Array, axis: int) -> tuple[Index, ...]:
@@ -69,12 +70,6 @@ def _key_along_axis(x: Array, indices: Array, axis: int) -> tuple[Index, ...]:
     along = (numpy.arange(n).reshape(*shape[:a], n, *shape[a + 1 :]) for a, n in enumerate(x.shape))
     given = _integers("take_along_axis", indices)
     return tuple(given if a == axis else each for a, each in enumerate(along))
-
-
-def _axis(where: str, x: Array, axis: int) -> int:
-    if not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"{where}: axis {axis} does not exist in shape {x.shape}.")
-    return axis % x.ndim
 
 
 def _integers(where: str, indices: Any) -> Index:
