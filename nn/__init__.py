@@ -40,7 +40,8 @@ from nn.layers import (
     Softmax,
     Tanh,
 )
-from nn.losses import accuracy, softmax_cross_entropy
+from nn.losses import softmax_cross_entropy
+from nn.metrics import accuracy, perplexity, top_k_accuracy
 from nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, load_optimizer, register_optimizer
 from nn.saving import Saved, load, save
 from nn.schedules import Schedule
@@ -97,10 +98,12 @@ __all__ = [
     "load_optimizer",
     "losses",
     "models",
+    "perplexity",
     "register",
     "register_optimizer",
     "save",
     "softmax_cross_entropy",
     "to_definition",
+    "top_k_accuracy",
     "value_and_grad",
 ]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nn import losses
 from nn.errors import DefinitionError, NetworkError
 from nn.graph import Graph, Node, ordered, trace
 from nn.layer import Layer
@@ -23,8 +24,14 @@ from nn.layers import Sequential
 Definition = list[dict[str, Any]]
 
 _DATA_TYPES = ("blob_data", "data_augmentation", "mnist_data")
-_LOSSES = ("softmax_cross_entropy", "loss")
-_JUDGING_TYPES = (*_LOSSES, "accuracy")
+
+
+def _judges(type_name: str) -> bool:
+    return type_name == "accuracy" or type_name in losses.names()
+
+
+def _computes(type_name: str) -> bool:
+    return type_name not in _DATA_TYPES and not _judges(type_name)
 
 
 # Writing
@@ -64,7 +71,7 @@ def _branched(definition: Definition, judged: str) -> Iterator[dict[str, Any]]:
     """With a `branch` after each blob that several layers take, as the 2016 system wants it."""
     takers: dict[str, list[dict[str, Any]]] = {}
     for entry in definition:
-        if entry["type"] not in _JUDGING_TYPES:
+        if not _judges(entry["type"]):
             for blob in entry["inputs"]:
                 takers.setdefault(blob, []).append(entry)
     branches = {blob: entries for blob, entries in takers.items() if len(entries) > 1 and blob != judged}
@@ -112,12 +119,12 @@ def load_definition(source: Sequence[dict[str, Any]] | str | Path) -> Layer:
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
         raise DefinitionError(f"There are two layers named {double!r}; give each a name of its own.")
-    judging = [entry for entry in entries if entry.type_name in _JUDGING_TYPES]
+    judging = [entry for entry in entries if _judges(entry.type_name)]
     nodes = _nodes(entries)
     if not nodes:
         raise DefinitionError("The definition has no layer that computes anything.")
     network = _joined(nodes, _input_of(nodes, entries), judging)
-    network.loss = next((each.type_name for each in judging if each.type_name in _LOSSES), network.loss)
+    network.loss = next((each.type_name for each in judging if each.type_name != "accuracy"), network.loss)
     return network
 
 
@@ -135,7 +142,7 @@ def _parsed(path: Path) -> Any:
 def _checked(position: int, entry: dict[str, Any]) -> _Entry:
     name, type_name = _text(entry, "name", position), _text(entry, "type", position)
     inputs, outputs = (_blobs(entry, key, name) for key in ("inputs", "outputs"))
-    computes = type_name not in (*_DATA_TYPES, *_JUDGING_TYPES)
+    computes = _computes(type_name)
     if computes and not inputs:
         raise DefinitionError(f"Layer {name!r} takes no blob; expected at least one input.")
     if computes and type_name != "branch" and len(outputs) != 1:
@@ -144,7 +151,7 @@ def _checked(position: int, entry: dict[str, Any]) -> _Entry:
         raise DefinitionError(
             f"Layer {name!r} is for the phase {entry['phase']} only; a layer must be in both."
         )
-    if type_name in _JUDGING_TYPES and len(inputs) != 2:
+    if _judges(type_name) and len(inputs) != 2:
         raise DefinitionError(f"Layer {name!r} takes {list(inputs)}; expected 2 inputs, output and labels.")
     params = entry.get("params", {})
     if not isinstance(params, dict):
@@ -179,7 +186,7 @@ def _nodes(entries: Sequence[_Entry]) -> list[Node]:
             name = meant[name]
         return name
 
-    computing = [e for e in entries if e.type_name not in (*_DATA_TYPES, *_JUDGING_TYPES, "branch")]
+    computing = [e for e in entries if _computes(e.type_name) and e.type_name != "branch"]
     return [Node(e.name, _made(e), tuple(map(blob, e.inputs)), e.outputs[0]) for e in computing]
 
 

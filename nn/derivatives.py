@@ -81,7 +81,7 @@ _define("minimum",  lambda g, y, a, b: _where(a <= b, g), lambda g, y, a, b: _wh
 _define("where",    None, lambda g, y, c, a, b: _where(c, g),
                           lambda g, y, c, a, b: _where(tensor.logical_not(c), g))
 _define("negative", lambda g, y, x: -g)
-_define("abs",      lambda g, y, x: tensor.where(x < 0, -g, g))
+_define("abs",      lambda g, y, x: g * tensor.sign(x))
 _define("exp",      lambda g, y, x: g * y)
 _define("log",      lambda g, y, x: g / x)
 _define("sqrt",     lambda g, y, x: g / (y * 2))

@@ -1,57 +1,155 @@
-"""What a network is trained to make small, and how good it is."""
+"""What a network is trained to make small.
+
+A loss takes the network's outputs, what they should be, and how the losses of all samples become one:
+reduction="mean", "sum" or "none". Others are added with `nn.losses.register("name")`, and definitions and
+jobs then know them by that name.
+"""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeVar
 
 import tensor
 from nn.errors import LayerShapeError, NetworkError
 from tensor import Array
 
-
-def softmax_cross_entropy(
-    logits: Array, labels: Array, reduction: Literal["mean", "sum", "none"] = "mean"
-) -> Array:
-    """−log of the probability that softmax(logits) gives the right class: mean or sum over the batch, or [N].
-
-    logits: float32 [N, classes]; labels: int32 [N] within [0, classes). Raises `LayerShapeError`.
-    """
-    _check("softmax_cross_entropy", logits, labels)
-    losses = tensor.softmax_cross_entropy(logits, labels)
-    if reduction == "none":
-        return losses
-    if reduction not in ("mean", "sum"):
-        raise LayerShapeError(
-            f"softmax_cross_entropy knows the reductions mean, sum and none, not {reduction!r}."
-        )
-    return tensor.mean(losses) if reduction == "mean" else tensor.sum(losses)
-
-
+Reduction = Literal["mean", "sum", "none"]
 Loss = Callable[..., Array]
+LossType = TypeVar("LossType", bound=Loss)
 
-_LOSSES: dict[str, Loss] = {"softmax_cross_entropy": softmax_cross_entropy}
+_LOSSES: dict[str, Loss] = {}
+
+
+def register(name: str) -> Callable[[LossType], LossType]:
+    """Make the decorated loss(outputs, targets, reduction="mean") known as `name`.
+
+    Raises `NetworkError` where another loss has that name.
+    """
+
+    def remember(loss: LossType) -> LossType:
+        present = _LOSSES.setdefault(name, loss)
+        if present.__qualname__ != loss.__qualname__:
+            raise NetworkError(f"The loss {name!r} is there already; register {loss.__name__} as another.")
+        _LOSSES[name] = loss
+        return loss
+
+    return remember
 
 
 def by_name(name: str) -> Loss:
     """The loss that a definition calls `name`; raises `NetworkError` for an unknown one."""
     if name not in _LOSSES:
-        raise NetworkError(f"There is no loss {name!r}. Known are: {', '.join(_LOSSES)}.")
+        raise NetworkError(
+            f"There is no loss {name!r}. Known are: {', '.join(_LOSSES)}. "
+            "Make one of your own known by @nn.losses.register(name)."
+        )
     return _LOSSES[name]
 
 
-def accuracy(logits: Array, labels: Array) -> Array:
-    """The part of the batch, within [0, 1], whose largest logit is the right class; a scalar on the device.
+def names() -> tuple[str, ...]:
+    """The names that `by_name` knows."""
+    return tuple(_LOSSES)
 
-    logits: float32 [N, classes]; labels: int32 [N]. Of equal largest logits the first counts. Raises
-    `LayerShapeError`.
+
+@register("softmax_cross_entropy")
+def softmax_cross_entropy(
+    logits: Array,
+    labels: Array,
+    reduction: Reduction = "mean",
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+) -> Array:
+    """−log of the probability that softmax(logits) gives the right class: mean or sum, or one a label.
+
+    With `label_smoothing` s the right class is wanted with probability 1 − s + s / classes and each other
+    with s / classes. Labels equal to `ignore_index` lose nothing and do not count in the mean, which is 0
+    where all are ignored. logits: float32 [N, ..., classes]; labels: integers [N, ...] within [0, classes),
+    the loss of others being NaN. Raises `LayerShapeError`. Source of smoothing: C. Szegedy and others:
+    "Rethinking the Inception Architecture", 2015, section 7.
     """
-    _check("accuracy", logits, labels)
-    right = tensor.equal(tensor.argmax(logits, axis=1), labels)
-    return tensor.mean(tensor.astype(right, tensor.float32))
+    require_labels("softmax_cross_entropy", logits, labels)
+    if not 0 <= label_smoothing < 1:
+        raise NetworkError(f"softmax_cross_entropy: expected 0 ≤ label_smoothing < 1, got {label_smoothing}.")
+    rows, wanted = logits.reshape((labels.size, logits.shape[-1])), labels.reshape((labels.size,))
+    counted = None
+    if ignore_index is not None:
+        counted = tensor.not_equal(wanted, ignore_index)
+        wanted = tensor.where(counted, wanted, 0)
+    losses = tensor.softmax_cross_entropy(rows, wanted)
+    if label_smoothing:
+        is_wanted = tensor.equal(tensor.arange(rows.shape[1], device=rows.device), wanted[:, None])
+        own = tensor.sum(tensor.where(is_wanted, rows, 0.0), axis=1)
+        losses = losses + (own - tensor.mean(rows, axis=1)) * label_smoothing
+    if counted is None:
+        return _reduced("softmax_cross_entropy", losses.reshape(labels.shape), reduction)
+    losses = tensor.where(counted, losses, 0.0).reshape(labels.shape)
+    if reduction != "mean":
+        return _reduced("softmax_cross_entropy", losses, reduction)
+    return tensor.sum(losses) / tensor.maximum(tensor.sum(tensor.astype(counted, tensor.float32)), 1.0)
 
 
-def _check(function: str, logits: Array, labels: Array) -> None:
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+@register("binary_cross_entropy_with_logits")
+def binary_cross_entropy_with_logits(logits: Array, targets: Array, reduction: Reduction = "mean") -> Array:
+    """log(1 + eˣ) − x · t, which is −log of the probability that sigmoid(x) gives to a target t of 0 or 1.
+
+    Targets between are probabilities. logits: float32 of any shape; targets: the same shape, any real dtype.
+    Raises `LayerShapeError`.
+    """
+    targets = _as_targets("binary_cross_entropy_with_logits", logits, targets)
+    losses = tensor.logaddexp(logits, 0.0) - logits * targets
+    return _reduced("binary_cross_entropy_with_logits", losses, reduction)
+
+
+@register("loss")  # its name in the definitions of 2016
+@register("squared")
+def squared(outputs: Array, targets: Array, reduction: Reduction = "mean") -> Array:
+    """(x − t)². outputs: float32 of any shape; targets: the same shape. Raises `LayerShapeError`."""
+    targets = _as_targets("squared", outputs, targets)
+    return _reduced("squared", tensor.square(outputs - targets), reduction)
+
+
+@register("l1")
+def l1(outputs: Array, targets: Array, reduction: Reduction = "mean") -> Array:
+    """|x − t|. outputs: float32 of any shape; targets: the same shape. Raises `LayerShapeError`."""
+    targets = _as_targets("l1", outputs, targets)
+    return _reduced("l1", tensor.abs(outputs - targets), reduction)
+
+
+@register("huber")
+def huber(outputs: Array, targets: Array, reduction: Reduction = "mean", delta: float = 1.0) -> Array:
+    """d² / 2 where d = |x − t| ≤ delta, else delta · (d − delta / 2).
+
+    outputs: float32 of any shape; targets: the same shape. Raises `LayerShapeError`. Source: P. Huber:
+    "Robust Estimation of a Location Parameter", 1964.
+    """
+    if not delta > 0:
+        raise NetworkError(f"huber: expected delta > 0, got {delta}.")
+    targets = _as_targets("huber", outputs, targets)
+    distance = tensor.abs(outputs - targets)
+    bounded = tensor.minimum(distance, delta)
+    return _reduced("huber", bounded * (distance - bounded * 0.5), reduction)
+
+
+def require_labels(function: str, logits: Array, labels: Array) -> None:
+    """Raise `LayerShapeError` unless labels stand to logits as [N, ...] to [N, ..., classes]."""
+    if logits.ndim < 2 or labels.shape != logits.shape[:-1]:
         raise LayerShapeError(
-            f"{function} expected logits [N, classes] and labels [N], "
+            f"{function} expected logits [N, ..., classes] and labels [N, ...], "
             f"got {list(logits.shape)} and {list(labels.shape)}."
         )
+
+
+def _as_targets(function: str, outputs: Array, targets: Array) -> Array:
+    if outputs.shape != targets.shape:
+        raise LayerShapeError(
+            f"{function} expected outputs and targets of one shape, "
+            f"got {list(outputs.shape)} and {list(targets.shape)}."
+        )
+    return tensor.astype(targets, tensor.float32, copy=False)
+
+
+def _reduced(function: str, losses: Array, reduction: str) -> Array:
+    if reduction not in ("mean", "sum", "none"):
+        raise LayerShapeError(f"{function} knows the reductions mean, sum and none, not {reduction!r}.")
+    if reduction == "none":
+        return losses
+    return tensor.mean(losses) if reduction == "mean" else tensor.sum(losses)

@@ -11,6 +11,7 @@ PROMISED = {
     *("GlobalAvgPool2d",),
     *("Conv2d", "MaxPool2d", "AvgPool2d", "Linear", "ReLU", "Flatten", "Dropout"),
     *("value_and_grad", "derivative", "check_gradient", "softmax_cross_entropy", "accuracy"),
+    *("top_k_accuracy", "perplexity"),
     *(
         "SGD",
         "Adam",
