@@ -10,8 +10,9 @@
 // The gradient of the image gathers, it does not scatter: no atomics. An element under a tap lies at the sum of two
 // offsets, the pixel's and the tap's, and is inside the image if two masks agree: which rows (lower half of a mask) and
 // which columns (upper half) of the kernel a pixel can use, and which ones the tap asks for. So the loop divides nothing.
-// -D: see gpu_tile.h; VECTOR if channels and outputs are multiples of four and all is aligned to 16 bytes; LARGE_KERNEL for kernels of more than 16, up to 32 rows or columns; WIDE for images of 2³¹ elements
-// and more.
+// -D: see gpu_tile.h; VECTOR if channels and outputs are multiples of four and all is aligned to 16 bytes; FEW_CHANNELS if
+// the gathered image has fewer than BK; LARGE_KERNEL for kernels of more than 16, up to 32 rows or columns; WIDE for images
+// of 2³¹ elements and more.
 
 #ifdef LARGE_KERNEL
 typedef ulong mask_type;
@@ -36,6 +37,7 @@ typedef struct {
     int out_height, out_width;             // of the pixels that are enumerated
     int kernel_height, kernel_width, stride_h, stride_w, pad_h, pad_w;
     int channels, outputs;                 // of the gathered image; of the other operand's last axis
+    int inverse_h, inverse_w;              // 2¹⁶ / stride, rounded up: kh · inverse_h >> 16 is kh / stride_h for kernels of 32
 } operands;
 
 typedef struct {
@@ -96,7 +98,7 @@ inline tap_point tap_at(const operands o, int kh, int kw, int c)
     tap_point t;
     t.wanted = (mask_type)1 << kh | (mask_type)1 << (HALF + kw);
 #ifdef BACKWARD_DATA
-    t.offset = c - ((offset_type)(kh / o.stride_h) * o.width + kw / o.stride_w) * o.channels;
+    t.offset = c - ((offset_type)(kh * o.inverse_h >> 16) * o.width + (kw * o.inverse_w >> 16)) * o.channels;
 #else
     t.offset = c + ((offset_type)kh * o.width + kw) * o.channels;
 #endif
@@ -173,21 +175,20 @@ inline tap_walk tap_start(const operands o, const __global float *from, int k, i
     walk.tap = tap_at(o, walk.kh, walk.kw, walk.c);
     return walk;
 }
-// Moves on by BK; 1 if that leads to another tap.
-inline int tap_next(const operands o, tap_walk *walk)
+// Moves on by BK.
+inline void tap_next(const operands o, tap_walk *walk)
 {
     walk->left -= BK;
     walk->c += BK;
-    if (walk->c < o.channels)
-        return 0;
-    do {
-        walk->c -= o.channels;
-        if (++walk->kw == o.kernel_width) {
-            walk->kw = 0;
-            ++walk->kh;
-        }
-    } while (walk->c >= o.channels);
-    return 1;
+#if FEW_CHANNELS
+    const int taps = walk->c / o.channels, rows = (walk->kw + taps) / o.kernel_width;
+#else
+    const int taps = walk->c >= o.channels, rows = walk->kw + taps >= o.kernel_width;
+#endif
+    walk->c -= taps * o.channels;
+    walk->kw += taps - rows * o.kernel_width;
+    walk->kh += rows;
+    walk->tap = tap_at(o, walk->kh, walk->kw, walk->c);
 }
 
 #define LEFT_ALONG_K 1
@@ -196,13 +197,7 @@ typedef pixel_point left_point;
 typedef tap_walk left_walk;
 inline left_point left_begin(const operands o, int row) { return pixel_begin(o, min(row, o.rows - 1)); }
 inline left_walk left_start(const operands o, int k, int k_end) { return tap_start(o, o.image, k, k_end); }
-inline void left_next(const operands o, left_walk *walk)
-{
-    if (tap_next(o, walk))
-        walk->tap = tap_at(o, walk->kh, walk->kw, walk->c);
-    else
-        walk->tap.offset += BK;
-}
+#define left_next tap_next
 #define left_from(point, walk) ((walk).from + (point).offset + (walk).tap.offset)
 #define left_inside(point, walk) ((walk).left > 0 && ((point).usable & (walk).tap.wanted) == (walk).tap.wanted)
 
@@ -226,10 +221,8 @@ inline right_walk right_start(const operands o, int k, int k_end)
 }
 inline void right_next(const operands o, right_walk *walk)
 {
-    if (tap_next(o, walk))
-        walk->from = weights_of(o, walk);
-    else
-        walk->from += BK * o.kernel_height * o.kernel_width * (long)o.columns;
+    tap_next(o, walk);
+    walk->from = weights_of(o, walk);
 }
 #else
 #define RIGHT_ALONG_K 1
@@ -265,7 +258,8 @@ void conv(const __global float *restrict image, long image_offset, const __globa
 {
     __local float local_memory[LOCAL] __attribute__((aligned(16)));
     const operands o = {image + image_offset, other + other_offset, rows, columns, height, width, out_height, out_width,
-                        kernel_height, kernel_width, stride_h, stride_w, pad_h, pad_w, channels, outputs};
+                        kernel_height, kernel_width, stride_h, stride_w, pad_h, pad_w, channels, outputs,
+                        (65535 + stride_h) / stride_h, (65535 + stride_w) / stride_w};
     const int k_begin = get_group_id(1) * depth, k_end = min(K, k_begin + depth), across = (columns + BN - 1) / BN;
     group_tile(o, get_group_id(0) / across * BM, get_group_id(0) % across * BN, rows, columns, k_begin, k_end,
                result + result_offset + get_group_id(1) * (long)rows * columns, columns, local_memory);

@@ -2,7 +2,7 @@
 // inputs with tf32's 10 bits of mantissa, summed in fp32.
 //
 //   gemm    NDRange (tiles · ITEMS, batch), groups of ITEMS = WARPGROUPS · 128
-//   pack    NDRange (32 · rows/32, 8 · K/32, batch), groups of 32 × 8: to[batch, rows, pitch] = from, rounded to tf32, k innermost
+//   pack    NDRange (32 · rows/128, 8 · K/32, batch), groups of 32 × 8: to[batch, rows, pitch] = from, rounded to tf32, k innermost
 //
 // Strides and offsets count elements. A string that begins with //@@ is an instruction that OpenCL's compiler does not know
 // (its target is sm_90, not sm_90a): tensor/hopper.py takes the marker out of the PTX that the compiler makes.
@@ -13,18 +13,27 @@
 // either layout, and rounded to nearest on the way (the right side's last 13 bits are ignored). Where A lies k innermost and
 // B does not, the launcher has Cᵀ = Bᵀ · Aᵀ computed instead; `pack` is for two sides that do not, and for odd strides.
 //
-// In each step of 32 k a group starts one product, which goes on by itself; then it starts to move the tile of
-// STAGES - 1 steps later, and reads the next left tile into registers.
+// In each step of 32 k a group starts one product, which goes on by itself; meanwhile it starts to move the tiles of
+// STAGES - 2 steps later, and reads the next left tile into registers.
 
 #define UNROLL _Pragma("unroll")
 #define ITEMS (WARPGROUPS * 128)
 #define BM (WARPGROUPS * 64)
 #define LEFT_BYTES (LEFT_ALONG_K ? BM * 128 : (32 * (BM + 8) * 4 + 1023) / 1024 * 1024)
 #define STAGE_BYTES (LEFT_BYTES + BN * 128)
-#define TILES_ACROSS 8   // tile rows that are worked on together, so that what they share stays in the second cache
+// A tile of C in local memory; its pitch spreads what a warp writes over the banks.
+#ifdef TRANSPOSED
+#define C_COLUMNS BM
+#define PITCH (BM + 4)
+#else
+#define C_COLUMNS BN
+#define PITCH (BN + 8)
+#endif
+#define TILES_ACROSS 16   // tile rows that are worked on together, so that what they share stays in the second cache
 
-// To the nearest of the values with 10 bits of mantissa, halves away from zero; infinities and NaN stay what they are.
-inline uint tf32(float x) { return as_uint(x) + (fabs(x) < INFINITY ? 0x1000u : 0u); }
+// What wgmma, which ignores the last 13 bits, takes as the nearest of the values with 10 bits of mantissa, halves away
+// from zero. The maximum keeps the NaN that GPUs make, whose bits are all ones but the sign, from running over.
+inline uint tf32(float x) { return as_uint(max(as_int(x) + 0x1000, as_int(x))); }
 
 #ifdef BN
 
@@ -64,6 +73,19 @@ inline void read_left(uint *a, const __local uchar *tile)
     }
 }
 
+// Begin to move the next 32 k of both sides; wait until only so many moves are under way, and show the rest to wgmma.
+#define FETCH(stage)                                                                                                   \
+    do {                                                                                                               \
+        left_fetch(&left, stage);                                                                                      \
+        right_fetch(&right, (stage) + LEFT_BYTES);                                                                     \
+        asm volatile("cp.async.commit_group;" ::: "memory");                                                           \
+    } while (0)
+#define ARRIVED(moves)                                                                                                 \
+    do {                                                                                                               \
+        asm volatile("cp.async.wait_group %0;" :: "n"(moves) : "memory");                                              \
+        asm volatile("//@@ fence.proxy.async.shared::cta;" ::: "memory");                                              \
+    } while (0)
+#define NEXT(stage) ((stage) == base + (STAGES - 1) * STAGE_BYTES ? base : (stage) + STAGE_BYTES)
 #define STEP(a, next)                                                                                                  \
     do {                                                                                                               \
         const ulong right_tile = descriptor(stage + LEFT_BYTES);                                                       \
@@ -73,15 +95,12 @@ inline void read_left(uint *a, const __local uchar *tile)
         MULTIPLY(sum, a, 8, right_tile + 4);                                                                           \
         MULTIPLY(sum, a, 12, right_tile + 6);                                                                          \
         asm volatile("//@@ wgmma.commit_group.sync.aligned;" ::: "memory");                                            \
-        asm volatile("cp.async.wait_group %0;" :: "n"(STAGES - 3) : "memory");                                         \
-        asm volatile("//@@ fence.proxy.async.shared::cta;" ::: "memory");                                              \
+        FETCH(free_stage);                                                                                             \
+        free_stage = NEXT(free_stage);                                                                                 \
+        ARRIVED(STAGES - 3);                                                                                           \
         asm volatile("//@@ wgmma.wait_group.sync.aligned 1;" ::: "memory");                                            \
         barrier(CLK_LOCAL_MEM_FENCE);                                                                                  \
-        left_fetch(&left, free_stage);                                                                                 \
-        right_fetch(&right, free_stage + LEFT_BYTES);                                                                  \
-        asm volatile("cp.async.commit_group;" ::: "memory");                                                           \
-        free_stage = stage;                                                                                            \
-        stage = stage == base + (STAGES - 1) * STAGE_BYTES ? base : stage + STAGE_BYTES;                               \
+        stage = NEXT(stage);                                                                                           \
         read_left(next, bytes + (stage - base));                                                                       \
     } while (0)
 
@@ -112,16 +131,12 @@ void gemm(const __global float *restrict a, long a_offset, long a_batch_stride, 
     right_begin(&right, b + b_offset + batch * b_batch_stride + first_column * n_stride, n_stride, bk_stride,
                 N - first_column, K);
     UNROLL
-    for (int i = 0; i < STAGES - 1; ++i) {
-        left_fetch(&left, base + i * STAGE_BYTES);
-        right_fetch(&right, base + i * STAGE_BYTES + LEFT_BYTES);
-        asm volatile("cp.async.commit_group;" ::: "memory");
-    }
-    asm volatile("cp.async.wait_group %0;" :: "n"(STAGES - 2) : "memory");
-    asm volatile("//@@ fence.proxy.async.shared::cta;" ::: "memory");
+    for (int i = 0; i < STAGES - 2; ++i)
+        FETCH(base + i * STAGE_BYTES);
+    ARRIVED(STAGES - 3);
     barrier(CLK_LOCAL_MEM_FENCE);
 
-    uint stage = base, free_stage = base + (STAGES - 1) * STAGE_BYTES;
+    uint stage = base, free_stage = base + (STAGES - 2) * STAGE_BYTES;
     read_left(even, bytes);
     // Two steps, so that the registers of a product under way are not written; past the end of k all is zero.
     for (int k = 0; k < K; k += 64) {
@@ -129,64 +144,75 @@ void gemm(const __global float *restrict a, long a_offset, long a_batch_stride, 
         STEP(odd, even);
     }
     asm volatile("//@@ wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    ARRIVED(0);
+    barrier(CLK_LOCAL_MEM_FENCE);
 
-    // Each lane has pairs of neighbouring columns, eight rows and eight columns apart.
-    const int row = first_row + item / 32 * 16 + lane / 4, column = first_column + lane % 4 * 2;
+    // Through local memory, so that rows of C are written whole. Each lane has pairs of neighbouring columns, eight rows and
+    // eight columns apart.
+    __local float *tile = (__local float *)memory;
+    const int row = item / 32 * 16 + lane / 4, column = lane % 4 * 2;
+    UNROLL
+    for (int j = 0; j < BN / 4; ++j) {   // rows `row` and, for odd j, `row` + 8
+        const int at = row + j % 2 * 8, pair = column + j / 2 * 8;
 #ifdef TRANSPOSED
-    __global float *to = c + c_offset + (batch * N + column) * (long)M + row;
-    UNROLL
-    for (int j = 0; j < BN / 4; ++j)
-        if (column + j / 2 * 8 + j % 2 < N) {
-            if (row < M)
-                to[(j / 2 * 8 + j % 2) * (long)M] = sum[j / 2 * 4 + j % 2];
-            if (row + 8 < M)
-                to[(j / 2 * 8 + j % 2) * (long)M + 8] = sum[j / 2 * 4 + j % 2 + 2];
-        }
+        tile[pair * PITCH + at] = sum[j * 2];
+        tile[(pair + 1) * PITCH + at] = sum[j * 2 + 1];
 #else
-    __global float *upper = c + c_offset + (batch * M + row) * (long)N + column, *lower = upper + 8l * N;
-    const int pairs = N % 2 == 0 && c_offset % 2 == 0;
-    UNROLL
-    for (int j = 0; j < BN / 8; ++j) {
-        const int there = column + j * 8 < N, next = column + j * 8 + 1 < N;
-        if (pairs && there) {
-            if (row < M)
-                *(__global float2 *)(upper + j * 8) = (float2)(sum[j * 4], sum[j * 4 + 1]);
-            if (row + 8 < M)
-                *(__global float2 *)(lower + j * 8) = (float2)(sum[j * 4 + 2], sum[j * 4 + 3]);
-        } else {
-            if (row < M && there)
-                upper[j * 8] = sum[j * 4];
-            if (row < M && next)
-                upper[j * 8 + 1] = sum[j * 4 + 1];
-            if (row + 8 < M && there)
-                lower[j * 8] = sum[j * 4 + 2];
-            if (row + 8 < M && next)
-                lower[j * 8 + 1] = sum[j * 4 + 3];
+        *(__local float2 *)(tile + at * PITCH + pair) = (float2)(sum[j * 2], sum[j * 2 + 1]);
+#endif
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+#ifdef TRANSPOSED
+    const int c_rows = N - first_column, c_columns = M - first_row, pitch = M;
+    c += c_offset + (batch * N + first_column) * (long)pitch + first_row;
+#else
+    const int c_rows = M - first_row, c_columns = N - first_column, pitch = N;
+    c += c_offset + (batch * M + first_row) * (long)pitch + first_column;
+#endif
+    const int vectors = pitch % 4 == 0 && c_offset % 4 == 0;
+    for (int i = item; i < BM * BN / 4; i += ITEMS) {
+        const int r = i / (C_COLUMNS / 4), k = i % (C_COLUMNS / 4) * 4;
+        const __local float *from = tile + r * PITCH + k;
+        __global float *to = c + r * (long)pitch + k;
+        if (r < c_rows && k < c_columns) {
+            if (vectors)
+                *(__global float4 *)to = *(const __local float4 *)from;
+            else
+                for (int e = 0; e < min(4, c_columns - k); ++e)
+                    to[e] = from[e];
         }
     }
-#endif
 }
 
 #else
+
+// A group moves 128 rows × 32 k; the work-items of a row of 32 read what are neighbours in memory.
+#define ROWS 128
 
 __kernel __attribute__((reqd_work_group_size(32, 8, 1)))
 void pack(const __global float *restrict from, long offset, long batch_stride, long row_stride, long k_stride,
           __global uint *restrict to, int rows, int K, int pitch)
 {
-    __local uint tile[32][33];
-    const int x = get_local_id(0), y = get_local_id(1), first_row = get_group_id(0) * 32, first_k = get_group_id(1) * 32;
-    const int along_k = k_stride <= row_stride;   // which neighbours to read together
+    __local float tile[ROWS][33];
+    const int x = get_local_id(0), y = get_local_id(1), first_row = get_group_id(0) * ROWS, first_k = get_group_id(1) * 32;
+    const int along_k = k_stride <= row_stride;
     from += offset + get_group_id(2) * batch_stride;
     to += get_group_id(2) * (long)rows * pitch;
-    for (int i = y; i < 32; i += 8) {
-        const int row = first_row + (along_k ? i : x), k = first_k + (along_k ? x : i);
-        const uint value = row < rows && k < K ? tf32(from[row * row_stride + k * k_stride]) : 0;
-        tile[along_k ? i : x][along_k ? x : i] = value;
+    float values[ROWS / 8];
+    UNROLL
+    for (int i = 0; i < ROWS / 8; ++i) {   // all reads are under way before the first one is waited for
+        const int row = along_k ? i * 8 + y : i % 4 * 32 + x, k = along_k ? x : i / 4 * 8 + y;
+        const int there = first_row + row < rows && first_k + k < K;
+        values[i] = there ? from[(first_row + row) * row_stride + (first_k + k) * k_stride] : 0.0f;
     }
+    UNROLL
+    for (int i = 0; i < ROWS / 8; ++i)
+        tile[along_k ? i * 8 + y : i % 4 * 32 + x][along_k ? x : i / 4 * 8 + y] = values[i];
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int i = y; i < 32; i += 8)
-        if (first_row + i < rows && first_k + x < pitch)
-            to[(first_row + i) * (long)pitch + first_k + x] = tile[i][x];
+    UNROLL
+    for (int i = 0; i < ROWS / 8; ++i)
+        if (first_row + i * 8 + y < rows && first_k + x < pitch)
+            to[(first_row + i * 8 + y) * (long)pitch + first_k + x] = tf32(tile[i * 8 + y][x]);
 }
 
 #endif

@@ -66,7 +66,11 @@ def _launch(
 def _form(sizes: Geometry, image: Array, other: Array) -> dict[str, str | int]:
     moves = gpu_tile.asynchronous(image.device)
     aligned = not any(each % 4 for each in (sizes.C, sizes.O, image.offset, other.offset))
-    form: dict[str, str | int] = {"ASYNC": moves, "VECTOR": int(moves and aligned)}
+    form: dict[str, str | int] = {
+        "ASYNC": moves,
+        "VECTOR": int(moves and aligned),
+        "FEW_CHANNELS": int(image.shape[3] < gpu_tile.STEP),
+    }
     if max(sizes.KH, sizes.KW) > LARGEST_KERNEL // 2:
         form["LARGE_KERNEL"] = 1
     if image.size + sizes.W * sizes.C * (sizes.KH + sizes.padding[0]) >= 2**31:

@@ -12,10 +12,7 @@ from tensor.kernel import built
 LEAST_SIZE = 96  # of M and N: below it most of a tile would be empty
 LEAST_WORK = 256**3  # multiply-adds below which the plain kernel is as fast (docs/log.md)
 LARGEST_STRIDE = 2**22  # elements: offsets inside a tile are ints
-PACK_TILE, PACK_ROWS = (
-    32,
-    8,
-)  # rows and k that a group of `pack` moves, and its work-items along the second axis
+PACK_ROWS, PACK_K, PACK_ITEMS = 128, 32, (32, 8)  # what a group of `pack` moves, and with how many
 
 
 @dataclass(frozen=True)
@@ -117,13 +114,13 @@ def _packed(device: Device, side: Side, sizes: Product) -> Side:
     packed = scratch(device, count * side.size * pitch)
     built(device, "gemm_wgmma.cl", "pack", {})(
         (
-            ceil_div(side.size, PACK_TILE) * PACK_TILE,
-            ceil_div(pitch, PACK_TILE) * PACK_ROWS,
+            ceil_div(side.size, PACK_ROWS) * PACK_ITEMS[0],
+            ceil_div(pitch, PACK_K) * PACK_ITEMS[1],
             count,
         ),
         *(matrices.buffer, matrices.offset, matrices.stack, side.across, side.along, packed.buffer),
         *(side.size, sizes.K, pitch),
-        local_size=(PACK_TILE, PACK_ROWS, 1),
+        local_size=(*PACK_ITEMS, 1),
     )
     stack = side.size * pitch if count > 1 else 0
     return Side(Matrices(packed.buffer, packed.offset, stack, pitch, 1), pitch, 1, side.size)
