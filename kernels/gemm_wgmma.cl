@@ -33,7 +33,7 @@
 
 // What wgmma, which ignores the last 13 bits, takes as the nearest of the values with 10 bits of mantissa, halves away
 // from zero. The maximum keeps the NaN that GPUs make, whose bits are all ones but the sign, from running over.
-inline uint tf32(float x) { return as_uint(max(as_int(x) + 0x1000, as_int(x))); }
+inline uint tf32(float x) { return as_uint(max(as_int(as_uint(x) + 0x1000u), as_int(x))); }
 
 #ifdef BN
 
@@ -109,7 +109,7 @@ void gemm(const __global float *restrict a, long a_offset, long a_batch_stride, 
           const __global float *restrict b, long b_offset, long b_batch_stride, long bk_stride, long n_stride,
           __global float *restrict c, long c_offset, int M, int N, int K)
 {
-    __local uint memory[STAGES * STAGE_BYTES / 4 + 256];
+    __local uint memory[STAGES * STAGE_BYTES / 4 + 256] __attribute__((aligned(16)));
     const uint address = (uint)(ulong)memory, base = (address + 1023) & ~1023u;   // the swizzle counts in 1024 bytes
     const __local uchar *bytes = (const __local uchar *)memory + (base - address);
     const int item = get_local_id(0), group = get_group_id(0), lane = item & 31;

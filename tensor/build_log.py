@@ -3,7 +3,7 @@
 Compilers agree on little: `mine.cl:3:10: error: what` (clang, as at Intel, NVIDIA and AMD),
 `error: mine.cl:3:10: what` (PoCL 3), `"mine.cl", line 3: error: what` (AMD's older one). What fits none of
 these is shown as it came. Line numbers are those of the files: text that is put together from several says
-where each begins with #line, which compilers follow, and so does `lines_by_place`.
+where each begins with #line, which compilers follow (NVIDIA's does not), and so does `lines_by_place`.
 """
 
 import re
@@ -19,6 +19,7 @@ _FORMS = (
     re.compile(rf"^{_KIND}: {_PLACE}(?: <Spelling=[^>]*>)?: (?P<what>.*)"),
     re.compile(rf'^"(?P<file>[^"]*)", line (?P<line>\d+): {_KIND}: *(?P<what>.*)'),
 )
+_WHOLE_TEXT = "<kernel>"  # NVIDIA's name for it; lines are then counted from its very beginning
 _LINE_DIRECTIVE = re.compile(r'^#line (\d+) "(.*)"$')
 
 Place = tuple[str, int]
@@ -34,15 +35,17 @@ class Message:
     column: int
     what: str
 
-    def shown(self, lines: dict[Place, str], main_file: str) -> str:
+    def shown(self, lines: dict[Place, str], places: Sequence[Place], main_file: str) -> str:
         """The message with its line of source and a caret."""
         place = (self.file, self.line)
-        if place not in lines:  # drivers have names of their own for text without a name
+        if self.file == _WHOLE_TEXT and self.line <= len(places):
+            place = places[self.line - 1]
+        elif place not in lines:  # drivers have names of their own for text without a name
             place = (main_file, self.line)
         column = f":{self.column}" if self.column else ""
         text = lines.get(place)
         kind = "" if self.kind == "error" else f"{self.kind}: "
-        shown = f"  {place[0]}:{self.line}{column}: {kind}{self.what}"
+        shown = f"  {place[0]}:{place[1]}{column}: {kind}{self.what}"
         return shown if text is None else f"{shown}\n{_with_caret(text, self.column)}"
 
 
@@ -84,8 +87,8 @@ def warnings_shown(log: str, source: str) -> str:
 
 
 def _shown(chosen: Sequence[Message], source: str) -> list[str]:
-    lines, main_file = lines_by_place(source), _main_file(source)
-    return [each.shown(lines, main_file) for each in chosen]
+    lines, places, main_file = lines_by_place(source), _places(source), _main_file(source)
+    return [each.shown(lines, places, main_file) for each in chosen]
 
 
 def _errors_with_notes(found: Sequence[Message]) -> list[Message]:
@@ -123,16 +126,25 @@ def specialised_to(source: str) -> str:
 
 def lines_by_place(source: str) -> dict[Place, str]:
     """Each line of text under the file and number that its #line directives give it."""
-    lines: dict[Place, str] = {}
+    texts = source.splitlines()
+    return {
+        place: text
+        for place, text in zip(_places(source), texts, strict=True)
+        if not _LINE_DIRECTIVE.match(text)
+    }
+
+
+def _places(source: str) -> list[Place]:
+    """The file and number of each line of the whole text."""
+    places: list[Place] = []
     file, number = "", 0
     for text in source.splitlines():
         number += 1
         directive = _LINE_DIRECTIVE.match(text)
         if directive:
             number, file = int(directive[1]) - 1, directive[2]
-        else:
-            lines[file, number] = text
-    return lines
+        places.append((file, number))
+    return places
 
 
 def _main_file(source: str) -> str:

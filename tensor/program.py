@@ -159,6 +159,8 @@ def _built(program: Any, options: list[str]) -> Any:
 def _signatures(program: Any) -> Signatures:
     import pyopencl
 
+    if not program.get_info(pyopencl.program_info.NUM_KERNELS):
+        return {}  # asked for the names of none, NVIDIA's driver crashes
     info = pyopencl.kernel_arg_info
     names = program.get_info(pyopencl.program_info.KERNEL_NAMES).split(";")
     kernels = {name: pyopencl.Kernel(program, name) for name in names if name}

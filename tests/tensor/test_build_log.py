@@ -77,7 +77,20 @@ def test_amds_older_form_is_understood():
     ]
 
 
-@pytest.mark.parametrize("name", ["<kernel>", "/tmp/tempfile_8BIIDi.cl", "", "2"])
+def test_nvidia_counts_the_lines_of_the_whole_text():
+    lines = ["#define T float", '#line 1 "source"', "kernel void f() {", '#line 1 "a.h"', "int a;"]
+    source = "\n".join([*lines, '#line 3 "source"', "  g();", "}"])
+    shown = errors_shown("<kernel>:7:3: error: what\n<kernel>:5:5: error: that", source, [])
+    assert shown.splitlines()[:5] == [
+        "  source:3:3: what",
+        "      g();",
+        "      ^",
+        "  a.h:1:5: that",
+        "    int a;",
+    ]
+
+
+@pytest.mark.parametrize("name", ["/tmp/tempfile_8BIIDi.cl", "", "2"])
 def test_a_driver_may_have_names_of_its_own_for_text_without_one(name):
     shown = errors_shown(f"{name}:2:3: error: what", '#line 1 "source"\nkernel void f() {\n  g();\n}', [])
     assert shown.splitlines()[:3] == ["  source:2:3: what", "      g();", "      ^"]

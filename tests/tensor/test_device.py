@@ -69,8 +69,13 @@ def test_without_opencl_everything_runs_on_numpy_and_says_so():
         "x = tensor.ones((2, 2)) @ tensor.ones((2, 2))\n"
         "print(x.device.spec, float(tensor.sum(x)), tensor.device_notes()[0])"
     )
+    environment = {name: value for name, value in os.environ.items() if name != "MESH_DEVICE"}
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     )
     assert result.stdout.startswith("numpy 8.0 pyopencl cannot be imported")
     assert "pip install" in result.stdout

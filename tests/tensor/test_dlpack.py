@@ -200,6 +200,7 @@ def test_between_our_devices(device):
 
 
 def test_nothing_is_handed_over_while_recording(opencl):
+    needs_host(opencl)
     x = tensor.ones(3)
     for hand_over in (lambda: numpy.from_dlpack(x), lambda: numpy.asarray(x, copy=False)):
         with pytest.raises(tensor.errors.RecordError, match="inside record"):

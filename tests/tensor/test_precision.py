@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import tensor
-from tensor import matmul_precision
+from tensor import gemm_wgmma, matmul_precision
 from tensor.device import Device
 
 
@@ -45,6 +45,26 @@ def test_any_precision_is_right_in_all_transposes(
     assert ours.shape == (M, N)
     if M:
         assert relative_error(ours, a, b) < 1e-3
+
+
+@pytest.mark.parametrize("tile", gemm_wgmma.TILES, ids=str)
+@pytest.mark.parametrize("left_turned", [False, True])
+@pytest.mark.parametrize("right_turned", [False, True])
+def test_each_tile_of_the_tensor_cores(
+    device: Device,
+    tile: gemm_wgmma.Tile,
+    left_turned: bool,
+    right_turned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "tf32" not in tensor.precisions(device):
+        pytest.skip("no tf32 here")
+    monkeypatch.setattr(gemm_wgmma, "TILES", (tile,))
+    for M, N, K in ((512, 512, 256), (300, 700, 1000), (257, 131, 333)):
+        a, b = random(M, K), random(K, N)
+        x = tensor.asarray(a.T.copy(), device=device).T if left_turned else tensor.asarray(a, device=device)
+        y = tensor.asarray(b.T.copy(), device=device).T if right_turned else tensor.asarray(b, device=device)
+        assert relative_error(tensor.matmul(x, y, precision="tf32").numpy(), a, b) < 1e-3
 
 
 def test_tf32_of_views_and_stacks(device: Device) -> None:
