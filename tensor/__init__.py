@@ -1,7 +1,10 @@
 """N-dimensional arrays on any OpenCL device, or on NumPy where there is none."""
 
+import typing as _typing
+
 from tensor import arguments as _arguments
 from tensor import errors, fft, linalg, random
+from tensor import numpy_names as _numpy_names
 from tensor.array import Array
 from tensor.checksum import checksum
 from tensor.comparison import allclose, array_equal, isclose
@@ -396,6 +399,12 @@ def release_memory(device_or_spec: "Device | str | None" = None) -> int:
 def reset_peak_memory(device_or_spec: "Device | str | None" = None) -> None:
     """Let `memory().peak_bytes` of a device (the default one) begin again, at what is in use now."""
     device(device_or_spec).reset_peak_memory()
+
+
+if not _typing.TYPE_CHECKING:  # it would let every name pass
+
+    def __getattr__(name: str) -> object:
+        raise AttributeError(f"tensor has no {name!r}.{_numpy_names.hint_for_function(name)}")
 
 
 _arguments.explaining(globals(), __all__)

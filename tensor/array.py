@@ -19,6 +19,7 @@ from tensor.device import Device, NumpyDevice, OpenCLDevice
 from tensor.dtypes import HostArray
 from tensor.errors import DeviceError, DTypeError, ExchangeError, RecordError, ShapeError
 from tensor.memory import Storage
+from tensor.numpy_names import hint
 
 Shape = tuple[int, ...]
 Operand = Union["Array", bool, int, float, complex]
@@ -79,9 +80,8 @@ class Array:
 
     def __getattr__(self, name: str) -> Any:
         if name != "layout":
-            is_function = not name.startswith("_") and name in sys.modules["tensor"].__all__
-            hint = f"; it is a function: tensor.{name}(x)" if is_function else ""
-            raise AttributeError(f"An Array has no attribute {name!r}{hint}.", name=name, obj=self)
+            instead = "" if name.startswith("_") else hint(name, sys.modules["tensor"].__all__)
+            raise AttributeError(f"An Array has no attribute {name!r}.{instead}", name=name, obj=self)
         self.layout = layout_of(self.storage.device, self.shape, self.strides, self.dtype)
         return self.layout
 
@@ -284,6 +284,15 @@ class Array:
     def reshape(self, *shape: Any) -> "Array":
         """See `tensor.reshape`; takes a tuple or several integers."""
         return _views.reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    def __copy__(self) -> "Array":
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> "Array":
+        return self.copy()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("An Array is not pickled; use x.numpy(), or tensor.save(path, x).")
 
     def copy(self) -> "Array":
         """A contiguous copy with memory of its own."""

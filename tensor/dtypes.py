@@ -65,7 +65,8 @@ def as_dtype(value: Any) -> DType:
     try:
         dtype: DType = numpy.dtype(value).newbyteorder("=")
     except TypeError as error:
-        raise DTypeError(f"There is no dtype {value!r}; there are: {_names()}.") from error
+        hint = " Several sizes are one tuple: (3, 4)." if isinstance(value, int) else ""
+        raise DTypeError(f"There is no dtype {value!r}; there are: {_names()}.{hint}") from error
     if dtype not in ALL:
         raise DTypeError(f"An array cannot have dtype {dtype.name}; it can have one of: {_names()}.")
     return dtype

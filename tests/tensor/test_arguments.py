@@ -1,9 +1,13 @@
 """What is no Array, where one belongs, is an error that says so, in every function."""
 
+import copy
+import pickle
+
 import numpy
 import pytest
 
 import tensor
+from tensor import numpy_names
 
 
 @pytest.mark.parametrize("wrong", [[1.0, 2.0], None, "x"])
@@ -41,9 +45,6 @@ def test_lists_of_what_is_no_array_too(device):
 def test_mistakes_elsewhere_stay_what_they_are(device):
     with pytest.raises(AttributeError, match="foo"):
         tensor.record(lambda x: x.foo, 3, device=device)
-    with pytest.raises(AttributeError, match=r"no attribute 'sum'; it is a function: tensor\.sum\(x\)"):
-        tensor.ones(3).sum()
-    assert not hasattr(tensor.ones(3), "rank")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,35 @@ def test_mistakes_elsewhere_stay_what_they_are(device):
 def test_shapes_and_axes_are_integers(device, call, message):
     with pytest.raises(tensor.errors.MeshError, match=message):
         call(tensor.ones((2, 3)))
+
+
+def test_numpys_names_are_answered_with_the_standards(device):
+    x = tensor.ones((2, 3))
+    with pytest.raises(AttributeError, match=r"no attribute 'sum'\. Use tensor\.sum\(x\)\."):
+        x.sum()
+    with pytest.raises(AttributeError, match=r"no attribute 'flatten'\. Use tensor\.reshape\(x, -1\)\."):
+        x.flatten()
+    with pytest.raises(AttributeError, match=r"tensor has no 'concatenate'\. Use tensor\.concat\("):
+        tensor.concatenate((x, x))
+    with pytest.raises(AttributeError, match=r"tensor has no 'einsums'\.$"):
+        tensor.einsums  # noqa: B018
+    with pytest.raises(tensor.errors.DTypeError, match=r"no dtype 4; .* one tuple: \(3, 4\)"):
+        tensor.zeros(3, 4)
+    for name, instead in numpy_names._NAMES.items():
+        assert not hasattr(tensor, name)
+        assert hasattr(x, name) == hasattr(tensor.Array, name)
+        function = instead.partition("(")[0]
+        module = getattr(tensor, function.partition(".")[0]) if "." in function else tensor
+        assert callable(getattr(module, function.rpartition(".")[2]))
+
+
+def test_arrays_are_copied_by_copy_and_not_pickled(device):
+    x = tensor.ones(3)
+    for each in (copy.copy(x), copy.deepcopy({"x": x})["x"]):
+        each[0] = 5
+    assert x.tolist() == [1, 1, 1]
+    with pytest.raises(TypeError, match=r"not pickled; use x\.numpy\(\)"):
+        pickle.dumps(x)
 
 
 def test_a_shape_may_be_one_integer(device):
