@@ -99,7 +99,10 @@ def _radix(x: Array, output: Array, places: bool, descending: bool) -> None:
     bits, items = (8, 1) if is_cpu else (4, 256)
     each = _GPU_BLOCK
     if is_cpu:
-        each = -(-length // max(1, min(2 * x.device.compute_units, length // _CPU_BLOCK)))
+        wanted = max(
+            1, min(2 * x.device.compute_units, length // _CPU_BLOCK), length >> 30
+        )  # counts are ints
+        each = -(-length // wanted)
     blocks = -(-length // each)
     defines = _defines(x.dtype, places)
     histogram, scatter = (built(x.device, "sort.cl", name, defines) for name in ("histogram", "scatter"))
