@@ -29,22 +29,25 @@ _INFINITE = {4: "0x7f800000u", 8: "0x7ff0000000000000ul"}
 
 def _sort(x: Any, axis: int, descending: bool, stable: bool) -> Any:
     rows = numpy.moveaxis(x, axis, -1)
-    output = rows.copy()
-    _sort_in_place(output, rows, descending, stable)
+    output = numpy.empty(rows.shape, x.dtype)
+    _sort_into(output, rows, descending, stable)
     return numpy.moveaxis(output, -1, axis)
 
 
-def _sort_in_place(rows: HostArray, original: HostArray, descending: bool, stable: bool) -> None:
-    """Sort along the last axis. NumPy's vector instructions put −0 and +0 in any order: where that shows, the
-    zeros of each row are then put back in the order that they had in `original`."""
-    if descending:  # before and after, so that equal elements keep their order
-        rows[...] = rows[..., ::-1]
-    counted = rows.dtype.itemsize == 1  # which NumPy does when asked for a stable order
-    rows.sort(axis=-1, kind="stable" if counted or rows.dtype.kind == "c" else "quicksort")
+def _sort_into(output: HostArray, x: HostArray, descending: bool, stable: bool) -> None:
+    """output = x sorted along the last axis.
+
+    NumPy's vector instructions put −0 and +0 in any order: where that shows, the zeros of each row are then
+    put back in the order that they had in x.
+    """
+    # Turned before and after, equal elements keep their order in a descending one.
+    output[...] = x[..., ::-1] if descending else x
+    counted = x.dtype.itemsize == 1  # which NumPy does when asked for a stable order
+    output.sort(axis=-1, kind="stable" if counted or x.dtype.kind == "c" else "quicksort")
     if descending:
-        rows[...] = rows[..., ::-1]
-    if stable and rows.dtype.kind == "f" and _has_negative_zero(original):
-        rows[rows == 0] = original[original == 0]
+        output[...] = output[..., ::-1]
+    if stable and x.dtype.kind == "f" and _has_negative_zero(x):
+        output[output == 0] = x[x == 0]
 
 
 def _has_negative_zero(x: HostArray) -> bool:
@@ -161,15 +164,15 @@ def _argsort_opencl(x: Array, axis: int, descending: bool, stable: bool) -> Arra
 
 
 def _sort_on_host(x: Array, descending: bool, stable: bool) -> Array:
-    """NumPy's sort in the memory of a copy: on a CPU nothing of ours is quicker."""
-    output = copy(x)
-    view, original = host_view(output), host_view(x)
-    assert view is not None
-    assert original is not None
+    """NumPy's sort in the device's own memory: on a CPU nothing of ours is quicker."""
+    output = Array.new(x.shape, x.dtype, x.device)
+    target, source = host_view(output), host_view(x)
+    assert target is not None
+    assert source is not None
 
     def sort() -> None:
         x.device.synchronize()
-        _sort_in_place(view, original, descending, stable)
+        _sort_into(target, source, descending, stable)
 
     x.device.queue.run(sort, [x.buffer, output.buffer])
     return output
