@@ -210,7 +210,8 @@ def test_the_child_of_a_fork_is_refused_rather_than_hung(opencl):
         "    print(error, float(tensor.sum(tensor.ones(3, device='numpy'))))\n"
     )
     result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
     )
+    assert result.returncode == 0 or "NVIDIA" in opencl.name  # whose driver crashes when such a child ends
     assert "forked after its parent" in result.stdout
     assert result.stdout.endswith("3.0\n")
