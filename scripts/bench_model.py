@@ -1,0 +1,130 @@
+"""A training step of a model, ours against PyTorch: loss, gradients, images/s, in turn.
+
+    python scripts/bench_model.py vgg16 --batch 2 [--size 224] [--device cpu] [--torch cpu] [--rounds 3]
+
+One JSON line on stdout: the relative difference of the losses and of each parameter's gradient (largest, in
+the
+norm), and the best rates of both. A timing on a shared machine means nothing by itself: only the ratio does.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from timing import in_turn_s
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import nn
+import tensor
+from tests.torch_twin import Twin, without_dropout
+
+CLASSES = 1000
+
+
+def main() -> None:
+    options = parsed()
+    torch.set_num_threads(options.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    generator = numpy.random.default_rng(0)
+    shape = (options.size, options.size, 3)
+    images = generator.normal(size=(options.batch, *shape)).astype(numpy.float32)
+    labels = generator.integers(0, CLASSES, options.batch).astype(numpy.int32)
+    device = tensor.device(options.device)
+    network = without_dropout(nn.models.by_name(options.model, input_shape=shape, classes=CLASSES))
+    network.initialize(device, seed=0)
+    twin = Twin(network, torch, options.torch)
+    ours = our_step(network, images, labels)
+    theirs = their_step(
+        twin, torch.tensor(images).to(options.torch), torch.tensor(labels).long().to(options.torch)
+    )
+    facts = {"model": options.model, "batch": options.batch, "size": options.size, "device": device.name}
+    facts |= differences(network, twin, ours(), theirs())
+    print(json.dumps(facts | rates(device, ours, theirs, options)))
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", choices=nn.models.names())
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--device", default="cpu", help="ours, as tensor.device takes it")
+    parser.add_argument("--torch", default="cpu", help="PyTorch's: cpu or cuda")
+    parser.add_argument("--threads", type=int, default=2, help="of PyTorch")
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_args()
+
+
+def our_step(network: nn.Layer, images: Any, labels: Any) -> Callable[[], float]:
+    """Loss and gradients of one recorded step; the weights stay."""
+    device = network.vector.device
+    x, y = tensor.asarray(images, device=device), tensor.asarray(labels, device=device)
+    gradient = nn.value_and_grad(network, lambda: nn.softmax_cross_entropy(network(x), y))
+    recording = tensor.record(lambda: gradient()[0], device=device)
+
+    def run() -> float:
+        return float(recording.replay())  # reading the loss waits for the loss, not for the gradients
+
+    return run
+
+
+def their_step(twin: Twin, x: Any, y: Any) -> Callable[[], float]:
+    """The same in eager PyTorch."""
+
+    def run() -> float:
+        for each in twin.parameters.values():
+            each.grad = None
+        loss = torch.nn.functional.cross_entropy(twin(x), y)
+        loss.backward()
+        return float(loss.detach())
+
+    return run
+
+
+def differences(network: nn.Layer, twin: Twin, our_loss: float, their_loss: float) -> dict[str, Any]:
+    """How far losses and gradients are apart, relative to PyTorch's."""
+    theirs = twin.gradients()
+    apart = {
+        name: float(
+            numpy.linalg.norm(numpy.asarray(x) - theirs[name]) / max(numpy.linalg.norm(theirs[name]), 1e-12)
+        )
+        for name, x in network.gradients().items()
+    }
+    worst = max(apart, key=lambda name: apart[name])
+    whole = numpy.concatenate([theirs[name].ravel() for name in apart])
+    ours = numpy.concatenate([numpy.asarray(x).ravel() for x in network.gradients().values()])
+    return {
+        "loss": our_loss,
+        "loss_difference": abs(our_loss - their_loss) / abs(their_loss),
+        "gradient_difference": float(numpy.linalg.norm(ours - whole) / numpy.linalg.norm(whole)),
+        "worst_parameter": [worst, apart[worst]],
+    }
+
+
+def rates(device: tensor.Device, ours: Any, theirs: Any, options: argparse.Namespace) -> dict[str, float]:
+    """Images/s of both, the best of several runs in turn."""
+
+    def our_whole() -> None:
+        ours()
+        device.synchronize()
+
+    def their_whole() -> None:
+        theirs()
+        if options.torch != "cpu":
+            torch.cuda.synchronize()
+
+    seconds, their_seconds = in_turn_s(our_whole, their_whole, 1, options.rounds)
+    return {
+        "images_s": options.batch / seconds,
+        "pytorch_images_s": options.batch / their_seconds,
+        "ratio": their_seconds / seconds,
+    }
+
+
+if __name__ == "__main__":
+    main()

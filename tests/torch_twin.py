@@ -1,0 +1,90 @@
+"""Any network of ours in PyTorch, from the same weights: the nodes that a definition would have, one by one.
+
+Images are [N, H, W, C] on the outside, as ours are, and channels first within.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+import nn
+from nn.graph import trace
+from nn.layer_types import form_of
+
+Apply = Callable[..., Any]
+
+
+class Twin:
+    """`twin(x)` computes in PyTorch what `network(x)` does in training; `parameters` have gradients, by our
+    names."""
+
+    def __init__(self, network: nn.Layer, torch: Any, device: str = "cpu", dtype: Any = None) -> None:
+        self.nodes, self._output = trace(network, lambda layer: form_of(layer) is not None)
+        self._functional = torch.nn.functional
+        self._torch = torch
+        self.parameters = {
+            name: torch.tensor(
+                _channels_first(numpy.asarray(x)), device=device, dtype=dtype, requires_grad=True
+            )
+            for name, x in network.parameters().items()
+        }
+
+    def __call__(self, x: Any) -> Any:
+        blobs = {"data": x.permute(0, 3, 1, 2) if x.ndim == 4 else x}
+        for node in self.nodes:
+            own = {name: self.parameters.get(f"{node.name}.{name}") for name in ("weight", "bias")}
+            apply: Apply = getattr(self, f"_{type(node.layer).__name__}")
+            blobs[node.output] = apply(node.layer, *[blobs[name] for name in node.inputs], **own)
+        return blobs[self._output]
+
+    def gradients(self) -> dict[str, Any]:
+        """Every parameter's gradient after backward(), in the layout that ours have."""
+        return {name: _channels_last(x.grad.cpu().numpy()) for name, x in self.parameters.items()}
+
+    def _Conv2d(self, layer: Any, x: Any, weight: Any, bias: Any) -> Any:  # noqa: N802 - the layer's name
+        return self._functional.conv2d(x, weight, bias, layer.stride, layer.padding)
+
+    def _Linear(self, layer: Any, x: Any, weight: Any, bias: Any) -> Any:  # noqa: N802
+        rows = x.permute(0, 2, 3, 1) if x.ndim == 4 else x  # our order of the features
+        return self._functional.linear(rows.reshape(rows.shape[0], -1), weight, bias)
+
+    def _BatchNorm(self, layer: Any, x: Any, weight: Any, bias: Any) -> Any:  # noqa: N802
+        return self._functional.batch_norm(x, None, None, weight, bias, True, eps=layer.eps)
+
+    def _MaxPool2d(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
+        return self._functional.max_pool2d(
+            x, layer.size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode
+        )
+
+    def _AvgPool2d(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
+        return self._functional.avg_pool2d(x, layer.size, layer.stride, layer.padding, layer.ceil_mode)
+
+    def _GlobalAvgPool2d(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
+        return x.mean((2, 3))
+
+    def _ReLU(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
+        return self._torch.relu(x)
+
+    def _Add(self, layer: Any, *inputs: Any, **_: Any) -> Any:  # noqa: N802
+        return sum(inputs)
+
+    def _Dropout(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
+        assert layer.ratio == 0, "masks differ: call without_dropout(network) first"
+        return x
+
+
+def without_dropout(network: nn.Layer) -> nn.Layer:
+    """The network with nothing dropped, so that it can be compared."""
+    for _, layer in network.layers():
+        if isinstance(layer, nn.Dropout):
+            layer.ratio = 0
+    return network
+
+
+def _channels_first(x: Any) -> Any:
+    return numpy.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x
+
+
+def _channels_last(x: Any) -> Any:
+    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
