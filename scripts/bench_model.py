@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import nn
 import tensor
-from tests.torch_twin import Twin, without_dropout
+from tests.torch_twin import Twin, calm, without_dropout
 
 CLASSES = 1000
 
@@ -38,6 +38,7 @@ def main() -> None:
     device = tensor.device(options.device)
     network = without_dropout(nn.models.by_name(options.model, input_shape=shape, classes=CLASSES))
     network.initialize(device, seed=0)
+    calm(network)
     twin = Twin(network, torch, options.torch)
     ours = our_step(network, images, labels)
     theirs = their_step(

@@ -11,6 +11,7 @@ import numpy
 import nn
 from nn.graph import trace
 from nn.layer_types import form_of
+from nn.models.resnet import BasicBlock, Bottleneck
 
 Apply = Callable[..., Any]
 
@@ -80,6 +81,15 @@ def without_dropout(network: nn.Layer) -> nn.Layer:
         if isinstance(layer, nn.Dropout):
             layer.ratio = 0
     return network
+
+
+def calm(network: nn.Layer) -> None:
+    """Let what residual blocks add begin small: at 1, fifty blocks multiply rounding by a million, in
+    PyTorch too."""
+    for _, layer in network.layers():
+        if isinstance(layer, BasicBlock | Bottleneck):
+            last = layer.bn2 if isinstance(layer, BasicBlock) else layer.bn3
+            last.weight[...] = 0.05
 
 
 def _channels_first(x: Any) -> Any:
