@@ -10,6 +10,7 @@ import tensor
 from tensor import convolution, convolution_cpu, convolution_gpu
 from tensor.array import Shape
 from tensor.device import Device
+from tests.tensor.conftest import with_gpu_kernels
 
 torch = pytest.importorskip("torch")
 
@@ -19,6 +20,7 @@ KERNELS = [(each, None) for each in tensor.devices() if each.backend == "numpy"]
     if each.backend == "opencl"
     for kernels in (convolution_cpu, convolution_gpu)
 ]
+KERNELS += [(each, None) for each in with_gpu_kernels() if each not in tensor.devices()]
 
 
 def name(value: Any) -> str:
@@ -53,6 +55,19 @@ SHAPES = [
 ]
 
 
+# images [N, H, W, C], weights [O, KH, KW, C / groups], stride, padding, dilation, groups
+GROUPED = [
+    ((2, 9, 8, 6), (6, 3, 3, 1), (1, 1), (1, 1), (1, 1), 6),
+    ((3, 8, 11, 45), (45, 3, 2, 1), (2, 1), (1, 0), (1, 1), 45),
+    ((2, 12, 13, 8), (8, 3, 3, 1), (2, 3), (2, 4), (3, 2), 8),
+    ((1, 13, 12, 36), (36, 2, 5, 1), (4, 2), (0, 3), (2, 4), 36),
+    ((2, 9, 3, 4), (4, 5, 7, 1), (1, 1), (2, 3), (1, 1), 4),
+    ((2, 7, 6, 6), (9, 3, 3, 2), (1, 2), (1, 0), (1, 1), 3),
+    ((2, 7, 6, 3), (6, 2, 2, 1), (1, 1), (1, 1), (2, 1), 3),
+    ((2, 11, 9, 5), (4, 3, 3, 5), (2, 1), (2, 3), (2, 3), 1),
+]
+
+
 def random(*shape: int) -> Any:
     return numpy.random.default_rng(sum(shape)).standard_normal(shape, dtype=numpy.float32)
 
@@ -72,15 +87,21 @@ def agree(ours: Any, expected: Any) -> None:
     assert float(numpy.abs(ours - expected).max()) < 2e-6 * scale
 
 
-@pytest.mark.parametrize(("image", "weight", "stride", "padding"), SHAPES)
-def test_three_directions(device: Device, image: Shape, weight: Shape, stride: Any, padding: Any) -> None:
+@pytest.mark.parametrize(
+    ("image", "weight", "stride", "padding", "dilation", "groups"),
+    [(*each, (1, 1), 1) for each in SHAPES] + GROUPED,
+)
+def test_three_directions(
+    device: Device, image: Shape, weight: Shape, stride: Any, padding: Any, dilation: Any, groups: int
+) -> None:
     x, w = random(*image), random(*weight)
-    truth = torch.nn.functional.conv2d(nchw(x), nchw(w), stride=stride, padding=padding)
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    truth = torch.nn.functional.conv2d(nchw(x), nchw(w), **options)
     dy = random(*nhwc(truth).shape)
     dx, dw, _ = torch.ops.aten.convolution_backward(
-        *(nchw(dy), nchw(x), nchw(w), None, stride, padding, (1, 1), False, (0, 0), 1, (True, True, False))
+        *(nchw(dy), nchw(x), nchw(w), None, stride, padding, dilation),
+        *(False, (0, 0), groups, (True, True, False)),
     )
-    options = {"stride": stride, "padding": padding}
     ours_x, ours_w, ours_dy = (tensor.asarray(each, device=device) for each in (x, w, dy))
     agree(tensor.conv2d(ours_x, ours_w, **options).numpy(), nhwc(truth))
     agree(tensor.conv2d_backward_data(ours_dy, ours_w, x.shape, **options).numpy(), nhwc(dx))
@@ -143,6 +164,10 @@ def test_errors_name_what_was_seen(device: Device) -> None:
         tensor.conv2d(x, w)
     with pytest.raises(tensor.errors.ShapeError, match="does not fit"):
         tensor.conv2d(x, tensor.zeros((3, 6, 6, 2), device=device))
+    with pytest.raises(tensor.errors.ShapeError, match=r"of 2 groups do not fit; .* C and O multiples"):
+        tensor.conv2d(x, w, groups=2)
+    with pytest.raises(tensor.errors.ShapeError, match=r"5×5 does not fit in images of 4×4"):
+        tensor.conv2d(x, tensor.zeros((3, 3, 3, 2), device=device), dilation=(2, 2))
     with pytest.raises(tensor.errors.ShapeError, match=r"stride \(0, 1\)"):
         tensor.conv2d(x, tensor.zeros((3, 2, 2, 2), device=device), stride=(0, 1))
     with pytest.raises(tensor.errors.ShapeError, match=r"expected dy of shape \(1, 3, 3, 3\)"):
