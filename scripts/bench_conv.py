@@ -5,9 +5,9 @@
     python scripts/bench_conv.py --device gpu [--layers vgg16|resnet50] [--batch 64]
 
 `ratio` is PyTorch's best time by ours: above 1 we are faster. PyTorch gets NCHW, its default; we get NHWC. On
-a GPU both are timed over several convolutions in a row in float32, PyTorch on the same card if it has CUDA (its
-cuDNN then chooses the algorithm, Winograd's too); `total` is a network's sum over layers, each as often as it
-stands there, and its TFLOPS count the multiplications of the direct form.
+a GPU both are timed over several convolutions in a row in float32, PyTorch on the same card if it has CUDA
+(its cuDNN then chooses the algorithm, Winograd's too); `total` is a network's sum over layers, each as often
+as it stands there, and its TFLOPS count the multiplications of the direct form.
 """
 
 import argparse
