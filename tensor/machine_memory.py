@@ -23,8 +23,8 @@ def total_bytes() -> int:
 
 def available_bytes() -> int | None:
     """What can still be taken without swapping; None if the system does not tell."""
-    known = [each for each in (_available_here(), _available_in_container()) if each is not None]
-    return min(known, default=None)
+    found = (_available_here(), _available_in_container(), _available_to_process())
+    return min((each for each in found if each is not None), default=None)
 
 
 def _available_here() -> int | None:
@@ -43,6 +43,22 @@ def _available_in_container() -> int | None:
     if limit is None or used is None:
         return None
     return limit - used + _cached_files_bytes()
+
+
+def _available_to_process() -> int | None:
+    """What `ulimit -v` leaves, beyond which PoCL crashes."""
+    try:
+        import resource
+    except ImportError:
+        return None  # not Unix
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (OSError, ValueError):
+        return None
+    return limit - pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _cached_files_bytes() -> int:

@@ -1,6 +1,8 @@
 """Memory: loops do not grow, scopes release, and too much is an error that names sizes."""
 
 import gc
+import subprocess
+import sys
 import threading
 
 import numpy
@@ -326,6 +328,37 @@ def test_memory_that_the_host_does_not_have_is_refused(device, monkeypatch):
     assert tensor.ones(1000).shape == (1000,)
 
 
+LITTLE_MEMORY = """
+import resource, sys, tensor
+with tensor.use_device(sys.argv[1]) as device:
+    tensor.sum(tensor.ones(1000) + 1).numpy()
+    pages = int(open("/proc/self/statm").read().split()[0])
+    limit = pages * resource.getpagesize() + 640 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    kept = []
+    try:
+        while len(kept) < 20:
+            kept.append(tensor.ones(2**25) + 1)  # 128 MiB
+            device.synchronize()
+    except tensor.errors.OutOfMemoryError as error:
+        print(error)
+    assert 1 <= len(kept) < 20
+    kept.clear()
+    print(float(tensor.sum(tensor.ones(2**25) * 2)))
+"""
+
+
+def test_a_process_that_may_have_little_memory_goes_on(device):
+    """Really short of it, by `ulimit -v`: PoCL and Linux would end the process."""
+    if not device.uses_host_memory or not machine_memory._MEMINFO.exists():
+        pytest.skip("limits of processes are Linux's, for the host's memory")
+    command = [sys.executable, "-c", LITTLE_MEMORY, device.spec]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "128.0 MiB" in done.stdout or "128. MiB" in done.stdout
+    assert done.stdout.splitlines()[-1] == str(2.0**26)
+
+
 def test_the_hosts_memory_is_known_on_linux(tmp_path, monkeypatch):
     if not machine_memory._MEMINFO.exists():
         pytest.skip("/proc/meminfo is Linux's")
@@ -344,6 +377,9 @@ def test_the_hosts_memory_is_known_on_linux(tmp_path, monkeypatch):
     assert machine_memory.available_bytes() > 1_000_000
     monkeypatch.setattr(machine_memory, "_MEMINFO", tmp_path / "none")
     assert machine_memory.available_bytes() is None
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (2**50, 2**50))
+    assert 0 < machine_memory.available_bytes() < 2**50
 
 
 def test_memory_is_counted_while_another_thread_records(opencl):
