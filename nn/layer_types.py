@@ -17,6 +17,7 @@ from nn.layers import (
     Concat,
     Conv2d,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAvgPool2d,
     GroupNorm,
@@ -24,8 +25,11 @@ from nn.layers import (
     LeakyReLU,
     Linear,
     MaxPool2d,
+    MultiHeadAttention,
+    PositionalEmbedding,
     ReLU,
     RMSNorm,
+    SelfAttention,
     Sigmoid,
     SiLU,
     Softmax,
@@ -198,6 +202,10 @@ for _name, _class in (
     ("silu", SiLU),
     ("gelu", GELU),
     ("softmax", Softmax),
+    ("embedding", Embedding),
+    ("positional_embedding", PositionalEmbedding),
+    ("multi_head_attention", MultiHeadAttention),
+    ("self_attention", SelfAttention),
 ):
     _plain(_name, _class)
 _add(Add, LayerForm("plus", lambda n_input=2: Add(), lambda layer: {}))

@@ -1,8 +1,10 @@
 """The layers that come with `nn`, one file a family."""
 
 from nn.layers.activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from nn.layers.attention import MultiHeadAttention, SelfAttention
 from nn.layers.convolution import Conv2d
 from nn.layers.dropout import Dropout
+from nn.layers.embedding import Embedding, PositionalEmbedding
 from nn.layers.joining import Add, Concat
 from nn.layers.linear import Linear
 from nn.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
@@ -18,6 +20,7 @@ __all__ = [
     "Concat",
     "Conv2d",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool2d",
     "GroupNorm",
@@ -25,8 +28,11 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "MaxPool2d",
+    "MultiHeadAttention",
+    "PositionalEmbedding",
     "RMSNorm",
     "ReLU",
+    "SelfAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",

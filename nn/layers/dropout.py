@@ -35,16 +35,19 @@ class Dropout(Layer):
         self.ratio = ratio
 
     def forward(self, x: Array) -> Array:
-        if not self.training or self.ratio == 0:
-            return x
-        samples = self.randomness.samples_of(x.shape[0], self.title)
-        return _dropout(
-            x,
-            self.randomness.step,
-            samples,
-            key=fold_key((self.randomness.seed, zlib.crc32(self.path.encode()))),
-            ratio=self.ratio,
-        )
+        return dropped(self, x, self.ratio)
+
+
+def dropped(layer: Layer, x: Array, ratio: float, part: int = 0) -> Array:
+    """What `Dropout(ratio)` makes of x (float32 [N, ...]) in the place of `layer`: in evaluation x itself.
+
+    Within a step, the same mask comes for the same `layer` and `part`, and other ones for others.
+    """
+    if not layer.training or ratio == 0:
+        return x
+    samples = layer.randomness.samples_of(x.shape[0], layer.title)
+    key = (layer.randomness.seed, zlib.crc32(layer.path.encode()), *((part,) if part else ()))
+    return _dropout(x, layer.randomness.step, samples, key=fold_key(key), ratio=ratio)
 
 
 def _threshold_and_scale(ratio: float) -> tuple[int, float]:

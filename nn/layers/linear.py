@@ -40,6 +40,7 @@ class Linear(Layer):
         leading = x.ndim - len(self.in_shape)
         if leading < 1 or x.shape[leading:] != self.in_shape:
             raise self.shape_error(f"[N, {', '.join(map(str, self.in_shape))}]", x.shape)
-        rows = x.reshape((*x.shape[:leading], self.in_size))
+        rows = x.reshape((math.prod(x.shape[:leading]), self.in_size))  # one product, not one a sample
         y = tensor.matmul(rows, self.weight.T)
-        return y + self.bias if self.has_bias else y
+        y = y + self.bias if self.has_bias else y
+        return y if leading == 1 else y.reshape((*x.shape[:leading], self.out_features))
