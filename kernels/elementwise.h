@@ -1,8 +1,9 @@
 // What elementwise_cpu.cl and elementwise_gpu.cl share: how the operands, `out` and one input per letter, are spelled.
 //
-// Defines: OPERANDS(F) the list F(A, a) F(B, b) … of inputs · T_OUT, T_A, T_B, … element types · COMPUTE_A, … the types in
-// which EXPRESSION sees a, b, … · EXPRESSION · COMPUTE what it is computed in · INTEGER whether that is an integer type ·
-// AXES int8, or long8 where a size or stride needs 64 bits · AXIS int or long to match
+// Defines: OPERANDS(EACH) the list EACH(A, a) EACH(B, b) … of inputs · T_OUT, T_A, T_B, … element types · COMPUTE_A, …
+// the types in which EXPRESSION sees a, b, … · STATEMENTS that come before it, if any · EXPRESSION · COMPUTE what it is
+// computed in · INTEGER whether that is an integer type · AXES int8, or long8 where a size or stride needs 64 bits ·
+// AXIS int or long to match · INDEX uint or ulong, in which places are counted
 //
 // The arguments begin with memory: out, out_offset, A, a_offset, …; what follows depends on shapes and strides alone.
 #include "common.h"
@@ -11,11 +12,15 @@
 #endif
 #include "arithmetic.h"
 
+#ifndef STATEMENTS
+#define STATEMENTS
+#endif
+
 #define MEMORY_ARGUMENT(X, x) , __global const T_##X *restrict X, const long x##_offset
 #define MEMORY __global T_OUT *restrict OUT, const long out_offset OPERANDS(MEMORY_ARGUMENT)
 #define STEP_ARGUMENT(X, x) , const int x##_step
 #define STRIDES_ARGUMENT(X, x) , const AXES x##_strides
-#define ALL_OPERANDS(F) F(OUT, out) OPERANDS(F)
+#define ALL_OPERANDS(EACH) EACH(OUT, out) OPERANDS(EACH)
 
 // Sizes or strides as an array.
 #define UNPACK(name, values)                                                                             \

@@ -19,7 +19,7 @@
 #define LOAD(X, x) const COMPUTE_##X x = (COMPUTE_##X)x##_from[j];
 #define EVALUATE(TO, COUNT)                                                                              \
   _Pragma("clang loop vectorize(assume_safety)") for (int j = 0; j < (COUNT); ++j) {                      \
-    OPERANDS(LOAD)                                                                                       \
+    OPERANDS(LOAD) STATEMENTS                                                                            \
     (TO)[j] = (T_OUT)(EXPRESSION);                                                                       \
   }
 

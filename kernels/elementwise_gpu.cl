@@ -23,14 +23,14 @@
 #define LOAD_SINGLE(X, x) const COMPUTE_##X x = (COMPUTE_##X)X[AT(x)];
 #define EVALUATE_SINGLE(TO)                                                                              \
   {                                                                                                      \
-    OPERANDS(LOAD_SINGLE)                                                                                \
+    OPERANDS(LOAD_SINGLE) STATEMENTS                                                                     \
     OUT[TO] = (T_OUT)(EXPRESSION);                                                                       \
   }
 #define LOAD_VECTOR(X, x)                                                                                \
   const VECTOR(T_##X) x##_vector = IS_DENSE(x) ? *(__global const VECTOR(T_##X) *)(X + AT(x)) : (VECTOR(T_##X))(X[AT(x)]);
 #define EVALUATE_LANE(lane)                                                                              \
   {                                                                                                      \
-    OPERANDS(LOAD_LANE_##lane)                                                                           \
+    OPERANDS(LOAD_LANE_##lane) STATEMENTS                                                                \
     out_vector.lane = (T_OUT)(EXPRESSION);                                                               \
   }
 #define LOAD_LANE_s0(X, x) const COMPUTE_##X x = (COMPUTE_##X)x##_vector.s0;
@@ -126,7 +126,7 @@ __kernel void tiled(MEMORY, const AXES shape, const AXES out_strides OPERANDS(ST
   for (int k = 0; k < TILE; k += 8) {
     const long tile_row = row + ly + k, tile_column = column + lx;
     if (tile_row < rows && tile_column < columns) {
-      OPERANDS(LOAD_TILE)
+      OPERANDS(LOAD_TILE) STATEMENTS
       OUT[AT(out)] = (T_OUT)(EXPRESSION);
     }
   }

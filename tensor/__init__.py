@@ -115,6 +115,7 @@ from tensor.elementwise import (
     where,
 )
 from tensor.files import load, save, savez
+from tensor.fusion import fuse
 from tensor.grids import eye, linspace, meshgrid, tril, triu
 from tensor.index_add import gather_backward
 from tensor.indexing import index_add, take, take_along_axis
@@ -255,6 +256,7 @@ __all__ = [
     "from_dlpack",
     "full",
     "full_like",
+    "fuse",
     "gather_backward",
     "greater",
     "greater_equal",

@@ -45,6 +45,11 @@ def constant(value: complex, dtype: dtypes.DType, device: Device) -> Array:
     return made
 
 
+def is_constant(array: Array) -> bool:
+    """Whether an array is one of the numbers that are kept."""
+    return any(array is each for each in (*_constants.values(), *_met.values()))
+
+
 def operands(where: str, a: Operand, b: Operand) -> tuple[Array, Array]:
     """Both operands as arrays; a number takes its dtype from the array that it meets."""
     if isinstance(a, Array):

@@ -14,6 +14,7 @@ from tensor.errors import BadIndexTypeError, DTypeError, ShapeError
 from tensor.gather import GATHER, picked_shape
 from tensor.index_add import INDEX_ADD
 from tensor.index_key import Index, Plan, is_plain, parts_of, plan_of, view_key
+from tensor.memory import settle
 from tensor.places import common_shape, on_device
 from tensor.pointwise import launch
 from tensor.primitive import primitive
@@ -114,6 +115,7 @@ def _set_view(target: Array, value: Any) -> None:
         values = numpy.broadcast_to(values, target.shape)
     except ValueError as error:
         raise ShapeError(f"x[key] = value: shape {values.shape} does not fit {target.shape}.") from error
+    settle()
     target.write(values.astype(target.dtype, copy=False))
 
 

@@ -14,6 +14,7 @@ from tensor.discovery import default_device
 from tensor.discovery import device as find_device
 from tensor.errors import DeviceError, KernelBuildError
 from tensor.kernel_arguments import Argument, check_array, packed, wrong_arguments
+from tensor.memory import settle
 from tensor.program import build_program, compiler_warnings, source_text, with_includes
 from tensor.queue import Size
 
@@ -114,6 +115,7 @@ class Kernel:
         return compiler_warnings(target, self.source, self.options)
 
     def __call__(self, global_size: Size | int, *arguments: Any, local_size: Size | None = None) -> None:
+        settle()
         arrays = [each for each in arguments if isinstance(each, Array)]
         device = arrays[0].device if arrays else default_device()
         for array in arrays:

@@ -69,7 +69,7 @@ class Storage:
         self.device = device
         self.size_bytes = size_bytes
         self._buffer = buffer
-        scope = _state.scope
+        scope = thread.scope
         if scope is not None:
             scope.enter_storage(self)
 
@@ -88,11 +88,12 @@ class Storage:
         self._buffer = None
 
 
-class _State(threading.local):
+class _Thread(threading.local):
     scope: "scope | None" = None
+    settle: Callable[[], None] | None = None  # does what a fused function has put off (fusion.py)
 
 
-_state = _State()
+thread = _Thread()
 
 
 class scope:  # noqa: N801 - reads as a statement: `with tensor.scope():`
@@ -109,14 +110,15 @@ class scope:  # noqa: N801 - reads as a statement: `with tensor.scope():`
         self._outer: scope | None = None
 
     def __enter__(self) -> "scope":
-        self._outer = _state.scope
-        _state.scope = self
+        self._outer = thread.scope
+        thread.scope = self
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _state.scope = self._outer
+        settle()
+        thread.scope = self._outer
         for reference in self._storages:
             storage = reference()
             if storage is None:
@@ -155,9 +157,15 @@ class scope:  # noqa: N801 - reads as a statement: `with tensor.scope():`
 @contextmanager
 def outside_scopes() -> Iterator[None]:
     """What is made in this block belongs to no scope."""
-    inner = _state.scope
-    _state.scope = None
+    inner = thread.scope
+    thread.scope = None
     try:
         yield
     finally:
-        _state.scope = inner
+        thread.scope = inner
+
+
+def settle() -> None:
+    """Do what a fused function has put off: before memory is written to by anything but a primitive."""
+    if thread.settle is not None:
+        thread.settle()

@@ -12,12 +12,15 @@ from tensor.preset import Preset, Producer
 LETTERS = "abcdefgh"  # as many inputs as an expression may have; the kernels use the names after these
 
 
-def _defines(expression: str, compute: DType, output: DType, inputs: Sequence[DType]) -> dict[str, str | int]:
+def _defines(
+    expression: str, statements: str, compute: DType, output: DType, inputs: Sequence[DType]
+) -> dict[str, str | int]:
     """What kernels/elementwise.h asks for. The condition of `where`, a first input of three, keeps its own
-    type."""
+    type; statements convert by themselves."""
     letters = LETTERS[: len(inputs)]
     defines: dict[str, str | int] = {
-        "OPERANDS(F)": " ".join(f"F({each.upper()}, {each})" for each in letters),
+        "OPERANDS(EACH)": " ".join(f"EACH({each.upper()}, {each})" for each in letters),
+        "STATEMENTS": statements,
         "EXPRESSION": expression,
         "COMPUTE": OPENCL_NAMES[compute],
         "INTEGER": int(compute.kind in "biu"),
@@ -25,13 +28,18 @@ def _defines(expression: str, compute: DType, output: DType, inputs: Sequence[DT
     }
     for letter, dtype in zip(letters.upper(), inputs, strict=True):
         defines[f"T_{letter}"] = OPENCL_NAMES[dtype]
-        defines[f"COMPUTE_{letter}"] = OPENCL_NAMES[dtype if len(inputs) == 3 and letter == "A" else compute]
+        keeps_own = statements or (len(inputs) == 3 and letter == "A")
+        defines[f"COMPUTE_{letter}"] = OPENCL_NAMES[dtype if keeps_own else compute]
     return defines
 
 
 @lru_cache(maxsize=8192)
-def prepare(expression: str, compute: DType, output: Layout, *inputs: Layout) -> Preset | None:
+def prepare(
+    expression: str, compute: DType, output: Layout, *inputs: Layout, statements: str = ""
+) -> Preset | None:
     """The launch of output[…] = expression of inputs, evaluated in `compute`; made once for the same layouts.
+
+    `statements` come before the expression.
 
     Call it with the output and the inputs, which are broadcast to its shape. The kernel itself depends on
     dtypes only, never on the shape. None if there is nothing to compute.
@@ -44,7 +52,7 @@ def prepare(expression: str, compute: DType, output: Layout, *inputs: Layout) ->
     is_cpu = device.kind == "cpu"
     lanes = 4 if max(each.itemsize for each in (compute, output.dtype, *types)) <= 4 else 2
     plan = elementwise_plan(0 if is_cpu else device.compute_units, lanes, shape, output.strides, *strides)
-    defines = _defines(expression, compute, output.dtype, types) | dict(plan.defines)
+    defines = _defines(expression, statements, compute, output.dtype, types) | dict(plan.defines)
     file = "elementwise_cpu.cl" if is_cpu else "elementwise_gpu.cl"
     kernel = built(device, file, plan.kernel, defines)
     return Preset(kernel, plan.global_size, plan.local_size, plan.numbers)

@@ -46,8 +46,15 @@ class Watch(Protocol):
         """It has run; `output` is None if it raised."""
 
 
+class Fusing(Protocol):
+    """What may stand in the place of a tape, and runs calls as it likes; `tensor.fusion` has one."""
+
+    def run(self, primitive: "Primitive", inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
+        """Do what the call asks for, now or later."""
+
+
 class _Taping(threading.local):
-    tape: list[Call] | None = (
+    tape: "list[Call] | Fusing | None" = (
         None  # of watched threads never None, so that no other threads pay for the watch
     )
     watch: Watch | None = None
@@ -117,7 +124,9 @@ class Primitive:
         tape = taping.tape
         if tape is None:
             return self._run(inputs, parameters)
-        return self._run_taped(tape, inputs, parameters)
+        if isinstance(tape, list):
+            return self._run_taped(tape, inputs, parameters)
+        return tape.run(self, inputs, parameters)
 
     def _run_taped(self, tape: list[Call], inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
         watch, output = taping.watch, None

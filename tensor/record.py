@@ -17,6 +17,7 @@ from typing import Any
 from tensor.device import Device, OpenCLDevice
 from tensor.discovery import default_device
 from tensor.errors import RecordError
+from tensor.memory import settle
 from tensor.refusal import command_refused
 
 
@@ -44,6 +45,7 @@ class Recording:
         device."""
         if self.device.queue.recording is not None:
             raise RecordError("replay() inside record(): call the recorded function itself there.")
+        settle()
         queue = self.device.queue
         try:
             if queue.profile is not None:

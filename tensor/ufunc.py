@@ -56,7 +56,7 @@ class Operation:
 
 
 @lru_cache(maxsize=4096)
-def _dtypes(operation: Operation, *inputs: DType) -> tuple[DType, DType]:
+def dtypes_of(operation: Operation, *inputs: DType) -> tuple[DType, DType]:
     """The dtype in which an operation computes, and that of its result."""
     values = inputs[-2:]  # the condition of `where` is no value
     compute = values[0] if len(values) == 1 else dtypes.promote(values[0], values[1], operation.name)
@@ -75,7 +75,7 @@ def _dtypes(operation: Operation, *inputs: DType) -> tuple[DType, DType]:
 
 
 def _run_numpy(operation: Operation, *inputs: Any) -> Any:
-    compute, result = _dtypes(operation, *(each.dtype for each in inputs))
+    compute, result = dtypes_of(operation, *(each.dtype for each in inputs))
     broadcast_shape(operation.name, *(each.shape for each in inputs))  # our error, not NumPy's
     values = [each.astype(compute, copy=False) for each in inputs[-2:]]
     output = numpy.asarray(operation.definition(*inputs[:-2], *values), result)
@@ -94,14 +94,18 @@ def _run_opencl(operation: Operation, *inputs: Array) -> Array:
 
 def _producer(operation: Operation, inputs: tuple[Layout, ...]) -> Producer:
     """The launch for inputs of these layouts."""
-    compute, result = _dtypes(operation, *(each.dtype for each in inputs))
+    compute, result = dtypes_of(operation, *(each.dtype for each in inputs))
     shape = broadcast_shape(operation.name, *(each.shape for each in inputs))
     output = layout_like(inputs[0], shape, result)
     return Producer(output, prepare(operation.expression_for(compute), compute, output, *inputs))
 
 
+OPERATIONS: dict[str, Operation] = {}
+
+
 def elementwise(operation: Operation) -> Primitive:
     """The primitive of an operation, in the table."""
+    OPERATIONS[operation.name] = operation
     return primitive(
         operation.name, numpy=partial(_run_numpy, operation), opencl=partial(_run_opencl, operation)
     )
