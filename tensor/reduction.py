@@ -14,7 +14,7 @@ from tensor.conversion import astype
 from tensor.dtypes import DType
 from tensor.elementwise import not_equal, sqrt, square
 from tensor.errors import DTypeError, ShapeError
-from tensor.primitive import primitive
+from tensor.primitive import primitive, taping
 from tensor.reduce_launch import Reduction, choose, reduced_shape, reducers
 from tensor.views import assign
 
@@ -71,9 +71,16 @@ _COMBINE = {
 }
 
 
+def _var(x: Any, axis: Shape, keepdims: bool, correction: float) -> Any:
+    dtype, count = dtypes.floating(x.dtype), product_of(x.shape[a] for a in axis) - correction
+    distances = x.astype(dtype) - numpy.mean(x, axis=axis, dtype=dtype, keepdims=True)
+    total = numpy.asarray(numpy.sum(distances * distances, axis=axis, dtype=dtype, keepdims=keepdims))
+    return numpy.asarray(total / dtype.type(count if count > 0 else numpy.nan))
+
+
 @lru_cache
-def _reduction(name: str, dtype: DType, divide_by: float = 0) -> Reduction:
-    return Reduction(_COMBINE[name], _identity(name, dtype), dtype, divide_by)
+def _reduction(name: str, dtype: DType, divide_by: float = 0, centred: bool = False) -> Reduction:
+    return Reduction(_COMBINE[name], _identity(name, dtype), dtype, divide_by, centred)
 
 
 def _run(name: str, x: Array, axis: Shape, keepdims: bool, dtype: DType | None = None) -> Array:
@@ -85,17 +92,36 @@ def _run(name: str, x: Array, axis: Shape, keepdims: bool, dtype: DType | None =
 def _run_mean(x: Array, axis: Shape, keepdims: bool) -> Array:
     dtype, count = dtypes.floating(x.dtype), product_of(x.shape[a] for a in axis)
     if count == 0:
-        output = Array.new(reduced_shape(x.shape, axis, keepdims), dtype, x.device)
-        assign(output, constant(float("nan"), dtype, x.device))
-        return output
+        return _not_a_number(x, axis, keepdims)
     for produce in reducers(x.layout, axis, keepdims, _reduction("sum", dtype, count)):
         x = produce(x)
     return x
 
 
+def _run_var(x: Array, axis: Shape, keepdims: bool, correction: float) -> Array:
+    """Twice through the elements: for the mean, and for the distances from it."""
+    dtype, count = dtypes.floating(x.dtype), product_of(x.shape[a] for a in axis) - correction
+    if count <= 0:
+        return _not_a_number(x, axis, keepdims)
+    mean = _run_mean(x, axis, True)
+    first, *rest = reducers(x.layout, axis, keepdims, _reduction("sum", dtype, count, True))
+    output = first(x, mean)
+    for produce in rest:
+        output = produce(output)
+    return output
+
+
+def _not_a_number(x: Array, axis: Shape, keepdims: bool) -> Array:
+    dtype = dtypes.floating(x.dtype)
+    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtype, x.device)
+    assign(output, constant(float("nan"), dtype, x.device))
+    return output
+
+
 _SUM = primitive("sum", numpy=partial(_total, numpy.sum), opencl=partial(_run, "sum"))
 _PROD = primitive("prod", numpy=partial(_total, numpy.prod), opencl=partial(_run, "prod"))
 _MEAN = primitive("mean", numpy=_mean, opencl=_run_mean)
+_VAR = primitive("var", numpy=_var, opencl=_run_var)
 _MAX = primitive("max", numpy=partial(_chosen, numpy.max), opencl=partial(_run, "max"))
 _MIN = primitive("min", numpy=partial(_chosen, numpy.min), opencl=partial(_run, "min"))
 _ANY = primitive("any", numpy=partial(_chosen, numpy.any), opencl=partial(_run, "any"))
@@ -176,6 +202,9 @@ def var(x: Array, /, axis: Axis = None, correction: float = 0.0, keepdims: bool 
     """Mean squared distance from the mean over axes: Σ(x − mean)² / (N − correction); NaN where N ≤
     correction."""
     axes = axes_of("var", x, axis)
+    if type(taping.tape) is not list:
+        return _VAR(x, axis=axes, keepdims=keepdims, correction=correction)
+    # In primitives that nn knows the derivatives of.
     count = product_of(x.shape[a] for a in axes) - correction
     distance = square(x - mean(x, axis=axes, keepdims=True))
     return sum(distance, axis=axes, keepdims=keepdims) / (count if count > 0 else float("nan"))

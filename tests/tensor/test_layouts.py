@@ -91,3 +91,19 @@ def test_large_reductions(device: tensor.Device, shape: tuple[int, ...]) -> None
         for ours, theirs in ((tensor.argmax, numpy.argmax), (tensor.argmin, numpy.argmin)):
             assert numpy.array_equal(ours(y, axis=axis).numpy(), theirs(x, axis))
             assert numpy.array_equal(ours(z, axis=axis).numpy(), theirs(broken, axis))
+
+
+@pytest.mark.parametrize("name", [each for each in VIEWS if each != "nothing"])
+def test_variance_of_views(device: tensor.Device, name: str) -> None:
+    values, array = both(device)
+    x, y = VIEWS[name](values).astype(float), VIEWS[name](array)
+    for axis in (None, *range(x.ndim)):
+        expected = x.var(axis)
+        assert numpy.allclose(tensor.var(y, axis=axis).numpy(), expected, rtol=1e-5)
+        with tensor.recording_calls():
+            composed = tensor.var(y, axis=axis, correction=-1, keepdims=True)
+        whole = tensor.var(y, axis=axis, correction=-1, keepdims=True)
+        assert whole.shape == composed.shape
+        assert numpy.allclose(whole.numpy(), composed.numpy(), rtol=1e-5)
+    if x.size == 1:
+        assert numpy.isnan(tensor.var(y, correction=1).numpy())
