@@ -2,11 +2,12 @@
 //
 // Defines: OPERANDS(EACH) the list EACH(A, a) EACH(B, b) … of inputs · T_OUT, T_A, T_B, … element types · COMPUTE_A, …
 // the types in which EXPRESSION sees a, b, … · STATEMENTS that come before it, if any · EXPRESSION · COMPUTE what it is
-// computed in · INTEGER whether that is an integer type · AXES int8, or long8 where a size or stride needs 64 bits ·
-// AXIS int or long to match · INDEX uint or ulong, in which places are counted
+// computed in · INTEGER whether that is an integer type · WIDE 1 where a size or stride needs 64 bits · INDEX uint or
+// ulong, in which places are counted
 //
 // The arguments begin with memory: out, out_offset, A, a_offset, …; what follows depends on shapes and strides alone.
 #include "common.h"
+#include "axes.h"
 #if CPU
 #include "vector_math.h"
 #endif
@@ -19,14 +20,10 @@
 #define MEMORY_ARGUMENT(X, x) , __global const T_##X *restrict X, const long x##_offset
 #define MEMORY __global T_OUT *restrict OUT, const long out_offset OPERANDS(MEMORY_ARGUMENT)
 #define STEP_ARGUMENT(X, x) , const int x##_step
-#define STRIDES_ARGUMENT(X, x) , const AXES x##_strides
+#define STRIDES_ARGUMENT(X, x) , AXES(x##_strides)
 #define ALL_OPERANDS(EACH) EACH(OUT, out) OPERANDS(EACH)
 
-// Sizes or strides as an array.
-#define UNPACK(name, values)                                                                             \
-  const AXIS name[8] = {(values).s0, (values).s1, (values).s2, (values).s3,                              \
-                        (values).s4, (values).s5, (values).s6, (values).s7};
-#define UNPACK_STRIDES(X, x) UNPACK(x##_stride, x##_strides)
+#define UNPACK_STRIDES(X, x) AXES_ARRAY(x##_stride, x##_strides)
 
 // The place of `row` among all axes but the last `inner` ones.
 #define BEGIN_POSITION(X, x) long x##_at = x##_offset;

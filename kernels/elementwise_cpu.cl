@@ -58,9 +58,9 @@ __kernel void contiguous(MEMORY, const long n, const long each OPERANDS(STEP_ARG
   }
 
 ONE_ITEM_A_GROUP
-__kernel void strided(MEMORY, const AXES shape, const int ndim, const long rows, const long each_row,
-                      const long each_column, const AXES out_strides OPERANDS(STRIDES_ARGUMENT)) {
-  UNPACK(extent, shape)
+__kernel void strided(MEMORY, AXES(shape), const int ndim, const long rows, const long each_row,
+                      const long each_column, AXES(out_strides) OPERANDS(STRIDES_ARGUMENT)) {
+  AXES_ARRAY(extent, shape)
   ALL_OPERANDS(UNPACK_STRIDES)
   ALL_OPERANDS(NEW_BLOCK)
   const long first = get_global_id(0) * each_column;
@@ -123,9 +123,9 @@ __kernel void strided(MEMORY, const AXES shape, const int ndim, const long rows,
 
 // Rows and columns are the last two axes; the output is dense along the last one.
 ONE_ITEM_A_GROUP
-__kernel void tiled(MEMORY, const AXES shape, const int ndim, const long each_row, const long each_column,
-                    const AXES out_strides OPERANDS(STRIDES_ARGUMENT)) {
-  UNPACK(extent, shape)
+__kernel void tiled(MEMORY, AXES(shape), const int ndim, const long each_row, const long each_column,
+                    AXES(out_strides) OPERANDS(STRIDES_ARGUMENT)) {
+  AXES_ARRAY(extent, shape)
   ALL_OPERANDS(UNPACK_STRIDES)
   OPERANDS(NEW_TILE)
   const long first_row = get_global_id(1) * each_row, first = get_global_id(0) * each_column;

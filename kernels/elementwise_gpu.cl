@@ -73,8 +73,8 @@ __kernel void contiguous(MEMORY, const long n OPERANDS(STEP_ARGUMENT)) {
   } else if (x##_fast)                                                                                   \
     misfit |= 1;
 
-__kernel void strided(MEMORY, const AXES shape, const long rows, const AXES out_strides OPERANDS(STRIDES_ARGUMENT)) {
-  UNPACK(extent, shape)
+__kernel void strided(MEMORY, AXES(shape), const long rows, AXES(out_strides) OPERANDS(STRIDES_ARGUMENT)) {
+  AXES_ARRAY(extent, shape)
   ALL_OPERANDS(UNPACK_STRIDES)
   ALL_OPERANDS(FAST)
   const long columns = extent[NDIM - 1], id = get_global_id(0), items = get_global_size(0);
@@ -108,8 +108,8 @@ __kernel void strided(MEMORY, const AXES shape, const long rows, const AXES out_
 
 #if NDIM > 1
 __attribute__((reqd_work_group_size(TILE, 8, 1)))
-__kernel void tiled(MEMORY, const AXES shape, const AXES out_strides OPERANDS(STRIDES_ARGUMENT)) {
-  UNPACK(extent, shape)
+__kernel void tiled(MEMORY, AXES(shape), AXES(out_strides) OPERANDS(STRIDES_ARGUMENT)) {
+  AXES_ARRAY(extent, shape)
   ALL_OPERANDS(UNPACK_STRIDES)
   ALL_OPERANDS(FAST)
   ALL_OPERANDS(SLOW)

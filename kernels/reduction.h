@@ -2,13 +2,13 @@
 //
 // Defines: T_IN the elements of x · T_ACC what is accumulated and written · COMBINE(p, q) and IDENTITY, or for argmax
 // BETTER(p, q), whether p is to be chosen over q · FINISH what is done to a result, such as `/ divisor` · CENTRED 1 to
-// accumulate squared distances from centre[o] instead of values · AXES int8, or long8 where a size or stride needs 64
-// bits · AXIS int or long to match
+// accumulate squared distances from centre[o] instead of values · WIDE 1 where a size or stride needs 64 bits
 //
 // The reduced part is cut into chunks; chunk s of output o goes to out[s * kept_count + o], and a second launch reduces
 // the chunks. No atomics: the order of additions, and so every bit of the result, depends on the shape and the device
 // alone.
 #include "common.h"
+#include "axes.h"
 
 #define MEMORY(T_OUT)                                                                                    \
   __global T_OUT *restrict out, const long out_offset, __global const T_IN *restrict x, const long x_offset
@@ -23,13 +23,18 @@
 #endif
 
 #define PART_ARGUMENTS(name) \
-  const AXES name##_shape, const AXES name##_strides, const int name##_ndim, const long name##_count
+  AXES(name##_shape), AXES(name##_strides), const int name##_ndim, const long name##_count
+
+// What kernels begin with: the sizes and strides of both parts as arrays.
+#define UNPACK_PARTS                                                                                     \
+  AXES_ARRAY(kept_extent, kept_shape)                                                                        \
+  AXES_ARRAY(kept_step, kept_strides)                                                                        \
+  AXES_ARRAY(reduced_extent, reduced_shape)                                                                  \
+  AXES_ARRAY(reduced_step, reduced_strides)
 
 // Offset, in elements, of place `at` of a part.
-inline long position(long at, const int ndim, const AXES shape, const AXES strides) {
-  if (ndim == 1) return at * strides.s0;
-  const AXIS extent[8] = {shape.s0, shape.s1, shape.s2, shape.s3, shape.s4, shape.s5, shape.s6, shape.s7};
-  const AXIS step[8] = {strides.s0, strides.s1, strides.s2, strides.s3, strides.s4, strides.s5, strides.s6, strides.s7};
+static inline __attribute__((always_inline)) long position(long at, const int ndim, const AXIS *extent, const AXIS *step) {
+  if (ndim == 1) return at * step[0];
   long offset = 0;
   for (int axis = ndim - 1; axis > 0; --axis) {
     offset += (at % extent[axis]) * step[axis];
@@ -38,9 +43,4 @@ inline long position(long at, const int ndim, const AXES shape, const AXES strid
   return offset + at * step[0];
 }
 
-#define POSITION(name, at) position(at, name##_ndim, name##_shape, name##_strides)
-
-inline long last_of(const AXES values, const int ndim) {
-  const AXIS all[8] = {values.s0, values.s1, values.s2, values.s3, values.s4, values.s5, values.s6, values.s7};
-  return all[ndim - 1];
-}
+#define POSITION(name, at) position(at, name##_ndim, name##_extent, name##_step)

@@ -18,7 +18,7 @@ typedef JOIN(T_IN, 8) vector_in __attribute__((aligned(sizeof(T_IN))));
 #define BEGIN_COLUMNS                                                                                    \
   const long begin = get_global_id(1) * chunk;                                                           \
   const long end = min(begin + chunk, reduced_count);                                                    \
-  const long across = last_of(kept_shape, kept_ndim);                                                    \
+  const long across = kept_extent[kept_ndim - 1];                                                    \
   const long blocks = (across + each - 1) / each;                                                        \
   const long first = get_global_id(0) % blocks * each;                                                   \
   const int width = (int)min(each, across - first);                                                      \
@@ -65,11 +65,12 @@ inline T_ACC dense(__global const T_IN *from, const long n, const T_ACC middle) 
 ONE_ITEM_A_GROUP
 __kernel void rows(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const long each, PART_ARGUMENTS(kept),
                    PART_ARGUMENTS(reduced), const T_ACC divisor) {
+  UNPACK_PARTS
   const long begin = get_global_id(1) * chunk;
   const long end = min(begin + chunk, reduced_count);
   const long last = min((long)(get_global_id(0) + 1) * each, kept_count);
-  const long length = last_of(reduced_shape, reduced_ndim);
-  const long stride = last_of(reduced_strides, reduced_ndim);
+  const long length = reduced_extent[reduced_ndim - 1];
+  const long stride = reduced_step[reduced_ndim - 1];
   for (long o = get_global_id(0) * each; o < last; ++o) {
     __global const T_IN *base = x + x_offset + POSITION(kept, o);
     CENTRE(o)
@@ -106,9 +107,10 @@ __kernel void rows(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const long e
 ONE_ITEM_A_GROUP
 __kernel void columns(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const long each, PART_ARGUMENTS(kept),
                       PART_ARGUMENTS(reduced), const T_ACC divisor) {
+  UNPACK_PARTS
   BEGIN_COLUMNS
   // Rows that lie end to end are taken several at a time, as one long one.
-  const int joined = reduced_ndim == 1 && reduced_strides.s0 == width && width < WIDTH / 2 ? WIDTH / width : 1;
+  const int joined = reduced_ndim == 1 && reduced_step[0] == width && width < WIDTH / 2 ? WIDTH / width : 1;
   const int count = joined * width;
   T_ACC totals[WIDTH], part[WIDTH];
 #if CENTRED
@@ -198,6 +200,7 @@ inline long best_of(__global const T_IN *from, const long n) {
 
 ONE_ITEM_A_GROUP
 __kernel void arg_rows(MEMORY(long), const long chunk, const long each, PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced)) {
+  UNPACK_PARTS
   const long begin = get_global_id(1) * chunk;
   const long end = min(begin + chunk, reduced_count);
   const long last = min((long)(get_global_id(0) + 1) * each, kept_count);
@@ -206,7 +209,7 @@ __kernel void arg_rows(MEMORY(long), const long chunk, const long each, PART_ARG
     long best = begin;
     if (reduced_ndim == 1) {
       __global const T_IN *from = base + POSITION(reduced, begin);
-      best += reduced_strides.s0 == 1 ? best_of(from, end - begin) : best_one(from, end - begin, reduced_strides.s0);
+      best += reduced_step[0] == 1 ? best_of(from, end - begin) : best_one(from, end - begin, reduced_step[0]);
     } else {
       T_IN value = base[POSITION(reduced, begin)];
       for (long r = begin + 1; r < end; ++r) {
@@ -224,6 +227,7 @@ __kernel void arg_rows(MEMORY(long), const long chunk, const long each, PART_ARG
 ONE_ITEM_A_GROUP
 __kernel void arg_columns(MEMORY(long), const long chunk, const long each, PART_ARGUMENTS(kept),
                           PART_ARGUMENTS(reduced)) {
+  UNPACK_PARTS
   BEGIN_COLUMNS
   T_IN values[WIDTH];
   INDEX indices[WIDTH];
@@ -249,6 +253,7 @@ __kernel void arg_columns(MEMORY(long), const long chunk, const long each, PART_
 ONE_ITEM_A_GROUP
 __kernel void arg_chunks(MEMORY(long), __global const long *restrict chosen, const long chosen_offset, const int chunks,
                          const long each, PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced)) {
+  UNPACK_PARTS
   const long last = min((long)(get_global_id(0) + 1) * each, kept_count);
   for (long o = get_global_id(0) * each; o < last; ++o) {
     __global const T_IN *base = x + x_offset + POSITION(kept, o);

@@ -21,7 +21,7 @@
   const long o = get_group_id(0) * (long)get_local_size(1 - SHARE) + get_local_id(1 - SHARE);            \
   const long begin = get_group_id(1) * chunk;                                                            \
   const long end = min(begin + chunk, reduced_count);                                                    \
-  const long length = last_of(reduced_shape, reduced_ndim), step = last_of(reduced_strides, reduced_ndim);
+  const long length = reduced_extent[reduced_ndim - 1], step = reduced_step[reduced_ndim - 1];
 
 // From begin to end in runs along the last reduced axis: elements r … r + run of them begin at `from`.
 #define EACH_RUN                                                                                         \
@@ -42,6 +42,7 @@
 
 __kernel void groups(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced),
                      const T_ACC divisor) {
+  UNPACK_PARTS
   __local T_ACC shared[GROUP];
   BEGIN_GROUP
   T_ACC total = IDENTITY;
@@ -94,6 +95,7 @@ __kernel void groups(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, PART_ARGUM
 #else
 
 __kernel void arg_groups(MEMORY(long), const long chunk, PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced)) {
+  UNPACK_PARTS
   __local T_IN values[GROUP];
   __local long indices[GROUP];
   BEGIN_GROUP
@@ -130,6 +132,7 @@ __kernel void arg_groups(MEMORY(long), const long chunk, PART_ARGUMENTS(kept), P
 // `chosen` has an index for each chunk and output.
 __kernel void arg_chunks(MEMORY(long), __global const long *restrict chosen, const long chosen_offset, const int chunks,
                          PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced)) {
+  UNPACK_PARTS
   const long o = get_global_id(0);
   if (o >= kept_count) return;
   __global const T_IN *base = x + x_offset + POSITION(kept, o);

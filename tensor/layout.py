@@ -7,6 +7,7 @@ per shape.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from math import prod
 from struct import pack
 
@@ -147,14 +148,14 @@ def _strided_plan(units: int, lanes: int, sizes: list[int], strides: list[list[i
         each_column = min(columns, CPU_ELEMENTS_EACH)
         each_row = max(1, CPU_ELEMENTS_EACH // each_column)
         blocks = (-(-columns // each_column), -(-rows // each_row))
-        numbers = (axes[0], len(sizes), rows, each_row, each_column, *axes[1:])
+        numbers = (*axes[0], len(sizes), rows, each_row, each_column, *chain(*axes[1:]))
         return Plan("strided", defines, blocks, (1, 1), numbers)
     width = min(GPU_GROUP, power_of_two(-(-columns // lanes)))
     height = GPU_GROUP // width
     across = min(-(-columns // (lanes * width)), units * GPU_GROUPS_PER_UNIT)
     down = min(-(-rows // height), max(1, units * GPU_GROUPS_PER_UNIT // across))
     sizes_ = (across * width, down * height), (width, height)
-    return Plan("strided", (*defines, ("NDIM", len(sizes))), *sizes_, (axes[0], rows, *axes[1:]))
+    return Plan("strided", (*defines, ("NDIM", len(sizes))), *sizes_, (*axes[0], rows, *chain(*axes[1:])))
 
 
 def _tiled_plan(units: int, lanes: int, sizes: list[int], strides: list[list[int]]) -> Plan:
@@ -165,17 +166,17 @@ def _tiled_plan(units: int, lanes: int, sizes: list[int], strides: list[list[int
     if units == 0:
         each_column = CPU_ELEMENTS_EACH // TILE
         blocks = (-(-columns // each_column), down, prod(outer))
-        numbers = (axes[0], len(sizes), TILE, each_column, *axes[1:])
+        numbers = (*axes[0], len(sizes), TILE, each_column, *chain(*axes[1:]))
         return Plan("tiled", defines, blocks, (1, 1, 1), numbers)
     groups = -(-columns // TILE) * down * prod(outer)
-    return Plan("tiled", (*defines, ("NDIM", len(sizes))), (groups * TILE, 8), (TILE, 8), tuple(axes))
+    return Plan("tiled", (*defines, ("NDIM", len(sizes))), (groups * TILE, 8), (TILE, 8), tuple(chain(*axes)))
 
 
-# 64-bit division is several times slower on GPUs, and vectors of longs take twice the registers: both are
+# 64-bit division is several times slower on GPUs, and strides of longs take twice the registers: both are
 # used only where the numbers need them.
 WALKS: dict[bool, tuple[tuple[str, str | int], ...]] = {
-    False: (("AXES", "int8"), ("AXIS", "int"), ("INDEX", "uint")),
-    True: (("AXES", "long8"), ("AXIS", "long"), ("INDEX", "ulong")),
+    False: (("WIDE", 0), ("INDEX", "uint")),
+    True: (("WIDE", 1), ("INDEX", "ulong")),
 }
 
 
@@ -193,6 +194,7 @@ def power_of_two(least: int) -> int:
     return 1 << max(least - 1, 0).bit_length()
 
 
-def pack_axes(values: Sequence[int], wide: bool = False) -> bytes:
-    """Up to eight integers as the bytes of an OpenCL int8 argument, or of a long8."""
-    return pack("8q" if wide else "8i", *values, *(0,) * (MAX_AXES - len(values)))
+def pack_axes(values: Sequence[int], wide: bool = False) -> tuple[bytes, ...]:
+    """Up to eight integers as the bytes of an OpenCL int8 argument, or of two of long4."""
+    padded = (*values, *(0,) * (MAX_AXES - len(values)))
+    return (pack("4q", *padded[:4]), pack("4q", *padded[4:])) if wide else (pack("8i", *padded),)

@@ -44,7 +44,7 @@ class Part:
         return prod(self.sizes)
 
     def arguments(self, wide: bool) -> tuple[object, ...]:
-        return pack_axes(self.sizes, wide), pack_axes(self.strides, wide), len(self.sizes), self.count
+        return *pack_axes(self.sizes, wide), *pack_axes(self.strides, wide), len(self.sizes), self.count
 
 
 @dataclass(frozen=True)

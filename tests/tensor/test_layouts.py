@@ -107,3 +107,21 @@ def test_variance_of_views(device: tensor.Device, name: str) -> None:
         assert numpy.allclose(whole.numpy(), composed.numpy(), rtol=1e-5)
     if x.size == 1:
         assert numpy.isnan(tensor.var(y, correction=1).numpy())
+
+
+def test_64_bit_strides(device: tensor.Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forms for more than 2³¹ elements, on small arrays of shapes that occur nowhere else."""
+    for module in (tensor.layout, tensor.reduce_launch):
+        monkeypatch.setattr(module, "is_wide", lambda *_: True)
+    tensor.layout.elementwise_plan.cache_clear()
+    x = numpy.arange(3 * 41 * 43, dtype=numpy.float32).reshape(3, 41, 43)
+    y = tensor.asarray(x, device=device)
+    turned = tensor.permute_dims(y, (0, 2, 1))
+    assert numpy.array_equal(turned.copy().numpy(), x.transpose(0, 2, 1))
+    assert numpy.array_equal((y[:, ::2] + y[:, :1]).numpy(), x[:, ::2] + x[:, :1])
+    for axis in (None, 0, 1, 2, (0, 2)):
+        assert numpy.allclose(
+            tensor.sum(turned, axis=axis).numpy(), x.transpose(0, 2, 1).sum(axis), rtol=1e-6
+        )
+    assert numpy.array_equal(tensor.argmax(turned, axis=1).numpy(), x.argmax(2))
+    tensor.layout.elementwise_plan.cache_clear()
