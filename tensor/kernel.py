@@ -9,10 +9,11 @@ from functools import lru_cache
 from typing import Any
 
 from tensor.array import Array
+from tensor.axes import sizes_of
 from tensor.device import Device, OpenCLDevice
 from tensor.discovery import default_device
 from tensor.discovery import device as find_device
-from tensor.errors import DeviceError, KernelBuildError
+from tensor.errors import DeviceError, KernelBuildError, ShapeError
 from tensor.kernel_arguments import Argument, check_array, packed, wrong_arguments
 from tensor.memory import settle
 from tensor.program import build_program, compiler_warnings, source_text, with_includes
@@ -114,7 +115,9 @@ class Kernel:
             )
         return compiler_warnings(target, self.source, self.options)
 
-    def __call__(self, global_size: Size | int, *arguments: Any, local_size: Size | None = None) -> None:
+    def __call__(
+        self, global_size: Size | int, *arguments: Any, local_size: Size | int | None = None
+    ) -> None:
         settle()
         arrays = [each for each in arguments if isinstance(each, Array)]
         device = arrays[0].device if arrays else default_device()
@@ -127,9 +130,19 @@ class Kernel:
         for number, (argument, value) in enumerate(zip(kernel.takes, arguments, strict=False), 1):
             if isinstance(value, Array):
                 check_array(self.name, number, argument, value)
-        size = (global_size,) if isinstance(global_size, int) else tuple(global_size)
+        size = _work_items(self.name, "global", global_size)
+        group = None if local_size is None else _work_items(self.name, "local", local_size)
         raw = [each.buffer if isinstance(each, Array) else each for each in arguments]
-        kernel(size, *raw, local_size=local_size)
+        kernel(size, *raw, local_size=group)
+
+
+def _work_items(kernel_name: str, which: str, size: Any) -> Size:
+    """A size in work-items as OpenCL takes it; raises ShapeError."""
+    where = f"Kernel {kernel_name}: the {which} size"
+    sizes = sizes_of(where, size)
+    if not 1 <= len(sizes) <= 3 or min(sizes) < 0:
+        raise ShapeError(f"{where}: expected one to three sizes, not negative, got {sizes}.")
+    return sizes
 
 
 def kernel(

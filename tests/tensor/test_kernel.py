@@ -83,6 +83,17 @@ def test_a_wrong_argument_is_named(opencl, arguments, message):
         tensor.record(lambda: tensor.kernel(SCALE, "scale")(4, *arguments))
 
 
+@pytest.mark.parametrize("size", [-1, "a", 2.5, (), (1, 2, 3, 4)])
+def test_sizes_are_one_to_three_integers(opencl, size):
+    x = tensor.zeros(4)
+    with pytest.raises(tensor.errors.ShapeError, match=r"Kernel scale: the global size: expected"):
+        tensor.kernel(SCALE, "scale")(size, x, x, 1.0, 4)
+    with pytest.raises(tensor.errors.ShapeError, match=r"Kernel scale: the local size: expected"):
+        tensor.kernel(SCALE, "scale")(4, x, x, 1.0, 4, local_size=size)
+    tensor.kernel(SCALE, "scale")(4, x, tensor.ones(4), 2.0, 4, local_size=2)
+    assert x.tolist() == [2, 2, 2, 2]
+
+
 def test_an_array_of_another_dtype_than_the_kernels_is_refused(opencl):
     x, wrong = tensor.ones(4), tensor.ones(4, tensor.int32)
     message = r'argument 2 \(float\* a\) got an array of int32; give x.astype\("float32"\), or write int \*a'

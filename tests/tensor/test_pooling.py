@@ -86,3 +86,11 @@ def test_an_infinite_gradient_reaches_the_first_maximum_alone(device):
     dx = numpy.asarray(tensor.max_pool2d_backward(x, tensor.max_pool2d(x, (2, 2)), dy, (2, 2)))
     assert numpy.isposinf(dx[0, 0, 0]).all()
     assert not dx.reshape(4, 13)[1:].any()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int32", "complex64", "float16"])
+def test_other_dtypes_than_float32_are_refused(device, dtype):
+    x = tensor.ones((1, 4, 4, 2), dtype=dtype)
+    for pool in (tensor.max_pool2d, tensor.avg_pool2d):
+        with pytest.raises(tensor.errors.DTypeError, match=f"expected float32, got {dtype}; use astype"):
+            pool(x, (2, 2))
