@@ -44,6 +44,7 @@ class Recipe:
 RECIPES = {
     "digits": Recipe("lenet", "digits", epochs=80, evaluate_every=100),  # 1,000 steps: half a minute
     "lenet": Recipe("lenet", "mnist", epochs=20),
+    "resnet18": Recipe("resnet18", "digits", epochs=20, weight_decay=5e-4, evaluate_every=50),
 }
 
 

@@ -39,6 +39,14 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESH_DATA", str(tmp_path / "data"))
 
 
+def test_resnet18_is_made_for_the_data() -> None:
+    job = make_job("resnet18")
+    assert (job.data, job.steps) == ("digits", RECIPES["resnet18"].epochs * 1500 // 120)
+    types = [entry["type"] for entry in job.network]
+    assert types.count("plus") == 8
+    assert types.count("batch_normalization") == 20
+
+
 def test_digits_is_lenet_on_the_digits() -> None:
     job = make_job("digits")
     assert job.network == nn.to_definition(nn.models.lenet((8, 8, 1)))
