@@ -108,6 +108,7 @@ _define("asinh",    lambda g, y, x: g / tensor.sqrt(x * x + 1))
 _define("acosh",    lambda g, y, x: g / tensor.sqrt(x * x - 1))
 _define("atanh",    lambda g, y, x: g / (1 - x * x))
 _define("relu",     lambda g, y, x: _where(y > 0, g))
+_define("relu6",    lambda g, y, x: _where((y > 0) & (y < 6), g))
 _define("astype",   lambda g, y, x, **_: tensor.astype(g, x.dtype))
 
 # Views
@@ -140,6 +141,10 @@ _define("det",    lambda g, y, x: (g * y)[..., None, None] * tensor.linalg.inv(x
 _define("conv2d",
         lambda g, y, x, w, **geometry: tensor.conv2d_backward_data(g, w, x.shape, **geometry),
         lambda g, y, x, w, **geometry: tensor.conv2d_backward_weights(x, g, w.shape[1:3], **geometry))
+_define("conv2d_backward_data",
+        lambda g, y, dy, w, input_shape, **geometry: tensor.conv2d(g, w, **geometry),
+        lambda g, y, dy, w, input_shape, **geometry:
+        tensor.conv2d_backward_weights(g, dy, w.shape[1:3], **geometry))
 _define("max_pool2d", lambda g, y, x, **geometry: tensor.max_pool2d_backward(x, y, g, **geometry))
 _define("avg_pool2d", lambda g, y, x, **geometry: tensor.avg_pool2d_backward(g, x.shape, **geometry))
 _define("softmax_cross_entropy", lambda g, y, x, labels: tensor.softmax_cross_entropy_backward(x, labels, g))

@@ -16,6 +16,7 @@ from nn.layers import (
     BatchNorm,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Embedding,
     Flatten,
@@ -28,6 +29,7 @@ from nn.layers import (
     MultiHeadAttention,
     PositionalEmbedding,
     ReLU,
+    ReLU6,
     RMSNorm,
     SelfAttention,
     Sigmoid,
@@ -90,7 +92,7 @@ def type_names() -> list[str]:
     return sorted(_by_type)
 
 
-# The types of the 2016 system; "flatten" and "ceil_mode" are ours
+# The types of the 2016 system; "flatten", "dilation" and "ceil_mode" are ours
 
 
 def _convolution_2d(
@@ -101,8 +103,10 @@ def _convolution_2d(
     pad: Any = 0,
     bias: bool = True,
     init: str = "lecun",
+    dilation: Any = 1,
+    group: int = 1,
 ) -> Conv2d:
-    return Conv2d(in_size, out_size, ksize, stride, pad, bias, init)
+    return Conv2d(in_size, out_size, ksize, stride, pad, bias, init, dilation, group)
 
 
 def _convolution_2d_params(layer: Conv2d) -> Params:
@@ -113,6 +117,8 @@ def _convolution_2d_params(layer: Conv2d) -> Params:
         "stride": layer.stride,
         "pad": layer.padding,
         "bias": layer.has_bias,
+        **({} if layer.groups == 1 else {"group": layer.groups}),
+        **({} if layer.dilation == (1, 1) else {"dilation": layer.dilation}),
         **_init(layer),
     }
 
@@ -196,6 +202,8 @@ for _name, _class in (
     ("layer_normalization", LayerNorm),
     ("rms_normalization", RMSNorm),
     ("group_normalization", GroupNorm),
+    ("convolution_transpose_2d", ConvTranspose2d),
+    ("relu6", ReLU6),
     ("leaky_relu", LeakyReLU),
     ("sigmoid", Sigmoid),
     ("tanh", Tanh),

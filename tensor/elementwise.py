@@ -45,6 +45,11 @@ _LARGER, _SMALLER = "a >= b || a != a ? a : b", "a <= b || a != a ? a : b"
 _SIGN = _kinds("a != a ? a : (COMPUTE)((a > 0) - (a < 0))", "(a > 0) - (a < 0)")
 _LOGADDEXP = "a == b ? a + log((COMPUTE)2) : fmax(a, b) + log1p(exp(-fabs(a - b)))"
 
+
+def _not_below_0(x: Any) -> Any:
+    return numpy.where(x <= 0, x.dtype.type(0), x)
+
+
 # fmt: off
 # Arithmetic
 add      = binary("add", "a + b", numpy.add, doc="x1 + x2")
@@ -155,8 +160,11 @@ conj = unary("conj", "a", numpy.conj, doc="x with its imaginary part negated.")
 real = unary("real", "a", numpy.real, "component", doc="The real part of x.")
 imag = unary("imag", "0", numpy.imag, "component", doc="The imaginary part of x: 0 of real numbers.")
 
-relu = unary("relu", "a <= 0 ? 0 : a", lambda x: numpy.where(x <= 0, x.dtype.type(0), x), kinds=REAL,
+relu = unary("relu", "a <= 0 ? 0 : a", _not_below_0, kinds=REAL,
              doc="max(x, 0); NaN stays NaN.")
+relu6 = unary("relu6", "a <= 0 ? 0 : a >= 6 ? 6 : a",
+              lambda x: _not_below_0(numpy.where(x >= 6, x.dtype.type(6), x)), kinds=REAL,
+              doc="min(max(x, 0), 6); NaN stays NaN.")
 _WHERE = elementwise(Operation("where", "a ? b : c", numpy.where, kinds=ANY))
 # fmt: on
 

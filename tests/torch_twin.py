@@ -11,6 +11,7 @@ import numpy
 import nn
 from nn.graph import trace
 from nn.layer_types import form_of
+from nn.models.mobilenet import InvertedResidual
 from nn.models.resnet import BasicBlock, Bottleneck
 
 Apply = Callable[..., Any]
@@ -44,7 +45,9 @@ class Twin:
         return {name: _channels_last(x.grad.cpu().numpy()) for name, x in self.parameters.items()}
 
     def _Conv2d(self, layer: Any, x: Any, weight: Any, bias: Any) -> Any:  # noqa: N802 - the layer's name
-        return self._functional.conv2d(x, weight, bias, layer.stride, layer.padding)
+        return self._functional.conv2d(
+            x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups
+        )
 
     def _Linear(self, layer: Any, x: Any, weight: Any, bias: Any) -> Any:  # noqa: N802
         rows = x.permute(0, 2, 3, 1) if x.ndim == 4 else x  # our order of the features
@@ -66,6 +69,9 @@ class Twin:
 
     def _ReLU(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
         return self._torch.relu(x)
+
+    def _ReLU6(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
+        return self._functional.relu6(x)
 
     def _Add(self, layer: Any, *inputs: Any, **_: Any) -> Any:  # noqa: N802
         return sum(inputs)
@@ -90,6 +96,8 @@ def calm(network: nn.Layer) -> None:
         if isinstance(layer, BasicBlock | Bottleneck):
             last = layer.bn2 if isinstance(layer, BasicBlock) else layer.bn3
             last.weight[...] = 0.05
+        elif isinstance(layer, InvertedResidual) and layer.adds:
+            layer.parameters()["conv.3.weight"][...] = 0.05
 
 
 def _channels_first(x: Any) -> Any:

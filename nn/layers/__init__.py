@@ -1,8 +1,8 @@
 """The layers that come with `nn`, one file a family."""
 
-from nn.layers.activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from nn.layers.activation import GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from nn.layers.attention import MultiHeadAttention, SelfAttention
-from nn.layers.convolution import Conv2d
+from nn.layers.convolution import Conv2d, ConvTranspose2d
 from nn.layers.dropout import Dropout
 from nn.layers.embedding import Embedding, PositionalEmbedding
 from nn.layers.joining import Add, Concat
@@ -19,6 +19,7 @@ __all__ = [
     "BatchNorm",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -32,6 +33,7 @@ __all__ = [
     "PositionalEmbedding",
     "RMSNorm",
     "ReLU",
+    "ReLU6",
     "SelfAttention",
     "Sequential",
     "SiLU",

@@ -15,6 +15,16 @@ class ReLU(Layer):
         return tensor.relu(x)
 
 
+class ReLU6(Layer):
+    """y = min(max(x, 0), 6), for any shape. Its derivative at 0 and 6 is taken as 0.
+
+    Source: A. Krizhevsky: "Convolutional Deep Belief Networks on CIFAR-10", 2010.
+    """
+
+    def forward(self, x: Array) -> Array:
+        return tensor.relu6(x)
+
+
 class LeakyReLU(Layer):
     """y = x where x > 0, else slope · x. Source: A. Maas and others: "Rectifier Nonlinearities", 2013."""
 

@@ -8,6 +8,7 @@ from nn.layer import Layer
 from nn.models.alexnet import alexnet
 from nn.models.lenet import lenet
 from nn.models.mlp import mlp
+from nn.models.mobilenet import mobilenet_v2
 from nn.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from nn.models.vgg import vgg11, vgg13, vgg16, vgg19
 
@@ -24,6 +25,7 @@ _MODELS: dict[str, Callable[..., Layer]] = {
     "resnet50": resnet50,
     "resnet101": resnet101,
     "resnet152": resnet152,
+    "mobilenet_v2": mobilenet_v2,
 }
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "by_name",
     "lenet",
     "mlp",
+    "mobilenet_v2",
     "names",
     "resnet18",
     "resnet34",

@@ -22,7 +22,7 @@ def after(layers: Layer, input_shape: tuple[int, int, int]) -> tuple[int, int]:
     height, width = input_shape[:2]
     for _, layer in layers.layers():
         if isinstance(layer, Conv2d):
-            height, width = _windows((height, width), layer.kernel_size, layer.stride, layer.padding, False)
+            height, width = _windows((height, width), layer.extent, layer.stride, layer.padding, False)
         elif isinstance(layer, MaxPool2d | AvgPool2d):
             height, width = _windows(
                 (height, width), layer.size, layer.stride, layer.padding, layer.ceil_mode

@@ -89,6 +89,9 @@ def test_definitions_load_from_files(tmp_path: Path) -> None:
 def everything() -> nn.Sequential:
     return nn.Sequential(
         conv=nn.Conv2d(2, 3, (3, 2), stride=(1, 2), padding=1, bias=False),
+        apart=nn.Conv2d(3, 6, 3, padding=2, dilation=2, groups=3),
+        wider=nn.ConvTranspose2d(6, 3, (2, 3), 1, (0, 1), groups=3),
+        relu6=nn.ReLU6(),
         max=nn.MaxPool2d(2),
         max_down=nn.MaxPool2d((2, 1), stride=2, padding=(1, 0), ceil_mode=False),
         average=nn.AvgPool2d(2, ceil_mode=True),
@@ -165,7 +168,7 @@ def broken(position: int, **changes: Any) -> list[dict[str, Any]]:
             broken(2, params={"in_size": 1}),
             "Layer 'conv1' of type 'convolution_2d' cannot be made: .*out_size",
         ),
-        (broken(2, params={"in_size": 1, "out_size": 2, "ksize": 3, "group": 2}), "'conv1' .* 'group'"),
+        (broken(2, params={"in_size": 1, "out_size": 2, "ksize": 3, "group": 2}), "'conv1' .*its groups"),
         (
             broken(3, params={"type": "median", "ksize": 2}),
             "'pool1' .* its pooling is 'median', expected max or average",

@@ -38,7 +38,29 @@ def channels_last(x: Any) -> Any:
 def convolution(torch: Any, layer: nn.Conv2d) -> Callable[..., Any]:
     def run(x: Any, weight: Any, *bias: Any) -> Any:
         y = torch.nn.functional.conv2d(
-            channels_first(x), channels_first(weight), *bias, stride=layer.stride, padding=layer.padding
+            channels_first(x),
+            channels_first(weight),
+            *bias,
+            stride=layer.stride,
+            padding=layer.padding,
+            dilation=layer.dilation,
+            groups=layer.groups,
+        )
+        return channels_last(y)
+
+    return run
+
+
+def transposed(torch: Any, layer: nn.ConvTranspose2d) -> Callable[..., Any]:
+    def run(x: Any, weight: Any, *bias: Any) -> Any:
+        y = torch.nn.functional.conv_transpose2d(
+            channels_first(x),
+            channels_first(weight),
+            *bias,
+            stride=layer.stride,
+            padding=layer.padding,
+            output_padding=layer.output_padding,
+            groups=layer.groups,
         )
         return channels_last(y)
 
@@ -94,6 +116,22 @@ CASES: list[Any] = [
         id="convolution stride and padding",
     ),
     pytest.param(
+        lambda: nn.Conv2d(4, 4, 3, 2, 1, groups=4), convolution, (2, 7, 6, 4), id="convolution depthwise"
+    ),
+    pytest.param(
+        lambda: nn.Conv2d(4, 6, (3, 2), 1, 2, dilation=(2, 1), groups=2),
+        convolution,
+        (2, 5, 6, 4),
+        id="convolution dilated groups",
+    ),
+    pytest.param(lambda: nn.ConvTranspose2d(3, 4, 2, 2), transposed, (2, 3, 4, 3), id="transposed"),
+    pytest.param(
+        lambda: nn.ConvTranspose2d(4, 6, 3, (2, 1), (1, 2), (1, 0), groups=2, bias=False),
+        transposed,
+        (2, 3, 4, 4),
+        id="transposed groups and output padding",
+    ),
+    pytest.param(
         lambda: nn.MaxPool2d(2),
         pooling("MaxPool2d", 2, ceil_mode=True),
         (2, 5, 6, 3),
@@ -115,6 +153,7 @@ CASES: list[Any] = [
     pytest.param(lambda: nn.Linear((2, 3, 2), 5), linear, (3, 2, 3, 2), id="linear of images"),
     pytest.param(lambda: nn.Linear(12, 5, bias=False), linear, (3, 12), id="linear no bias"),
     pytest.param(lambda: nn.ReLU(), lambda torch, layer: torch.relu, (3, 4), id="relu"),
+    pytest.param(lambda: nn.ReLU6(), of_torch("relu6"), (20, 8), id="relu6"),
     pytest.param(lambda: nn.LeakyReLU(0.1), of_torch("leaky_relu", 0.1), (3, 4), id="leaky relu"),
     pytest.param(lambda: nn.Sigmoid(), of_torch("sigmoid"), (3, 4), id="sigmoid"),
     pytest.param(lambda: nn.Tanh(), of_torch("tanh"), (3, 4), id="tanh"),
@@ -234,13 +273,18 @@ def test_a_wrong_shape_names_the_layer(
         lambda: nn.Conv2d(0, 2, 3),
         lambda: nn.Conv2d(1, 2, (3, 0)),
         lambda: nn.Conv2d(1, 2, 3, padding=-1),
+        lambda: nn.Conv2d(1, 2, 3, dilation=0),
+        lambda: nn.Conv2d(1, 2, 3, groups=0),
+        lambda: nn.ConvTranspose2d(1, 2, 3, stride=0),
         lambda: nn.Linear((3, 0), 2),
         lambda: nn.MaxPool2d(0),
         lambda: nn.AvgPool2d(2, stride=0),
     ],
 )
 def test_sizes_of_nothing_are_refused(make: Callable[[], nn.Layer]) -> None:
-    with pytest.raises(NetworkError, match=r"at least 1.*; got (Conv2d|Linear|MaxPool2d|AvgPool2d)\("):
+    with pytest.raises(
+        NetworkError, match=r"at least 1.*; got (Conv2d|ConvTranspose2d|Linear|MaxPool2d|AvgPool2d)\("
+    ):
         make()
 
 
@@ -249,6 +293,18 @@ def test_a_wide_padding_is_refused() -> None:
         NetworkError, match=r"MaxPool2d expected a padding of at most half the window \(2, 2\)"
     ):
         nn.MaxPool2d(2, padding=2)
+
+
+def test_groups_and_output_padding_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(NetworkError, match=r"Conv2d\(.*expected channels that are multiples of its groups"):
+        nn.Conv2d(4, 3, 1, groups=2)
+    with pytest.raises(NetworkError, match="an output_padding of at least 0, less than the stride"):
+        nn.ConvTranspose2d(1, 1, 3, stride=2, output_padding=2)
+    network = nn.Sequential(only=nn.ConvTranspose2d(1, 1, 1, padding=1)).initialize("numpy")
+    with pytest.raises(
+        LayerShapeError, match=r"'only' expected .*, 1\] that leaves pixels, got \[1, 2, 2, 1\]"
+    ):
+        network(tensor.zeros((1, 2, 2, 1), device="numpy"))
 
 
 def test_a_layer_without_memory_says_what_to_call() -> None:

@@ -9,7 +9,7 @@ PROMISED = {
     *("BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"),
     *("LeakyReLU", "Sigmoid", "Tanh", "SiLU", "GELU", "Softmax"),
     *("GlobalAvgPool2d",),
-    *("Conv2d", "MaxPool2d", "AvgPool2d", "Linear", "ReLU", "Flatten", "Dropout"),
+    *("Conv2d", "ConvTranspose2d", "ReLU6", "MaxPool2d", "AvgPool2d", "Linear", "ReLU", "Flatten", "Dropout"),
     *("Embedding", "PositionalEmbedding", "MultiHeadAttention", "SelfAttention"),
     *("value_and_grad", "derivative", "check_gradient", "softmax_cross_entropy", "accuracy"),
     *("top_k_accuracy", "perplexity"),

@@ -37,6 +37,7 @@ EXACT_UNARY = {
     "negative": numpy.negative,
     "abs": numpy.abs,
     "sqrt": numpy.sqrt,
+    "relu6": lambda x: numpy.clip(x, numpy.float32(0), numpy.float32(6)),
     "relu": lambda x: numpy.maximum(x, numpy.float32(0)),
 }
 CLOSE_UNARY = {"exp": numpy.exp, "log": numpy.log, "tanh": numpy.tanh}
