@@ -8,6 +8,7 @@ from tensor.gemm import scratch
 from tensor.geometry import Geometry
 from tensor.kernel import built
 
+INTS = 2**31  # offsets of elements are ints below it
 LARGEST_KERNEL = 32  # rows or columns: what a mask of 64 bits can tell
 
 
@@ -73,6 +74,6 @@ def _form(sizes: Geometry, image: Array, other: Array) -> dict[str, str | int]:
     }
     if max(sizes.KH, sizes.KW) > LARGEST_KERNEL // 2:
         form["LARGE_KERNEL"] = 1
-    if image.size + sizes.W * sizes.C * (sizes.KH + sizes.padding[0]) >= 2**31:
+    if image.size + sizes.W * sizes.C * (sizes.KH + sizes.padding[0]) >= INTS:
         form["WIDE"] = 1
     return form

@@ -8,6 +8,7 @@ from tensor.gemm import Matrices, Product, scratch
 from tensor.gpu_tile import Plan
 from tensor.kernel import built
 
+INTS = 2**31  # offsets inside a tile are ints below it
 MOST_GROUPS = 65_535  # along the second axis of the range, on NVIDIA
 
 
@@ -58,6 +59,6 @@ def _form(device: Device, plan: Plan, sizes: Product, a: Matrices, b: Matrices) 
         aligned = not any(each % 4 for each in (matrices.offset, matrices.stack, along, size))
         wide = moves and across == 1 and not along_k and aligned
         form |= {f"{side}_ALONG_K": int(along_k), f"{side}_WIDTH": 4 if wide else 1}
-    if max(abs(a.rows) * plan.tile.rows, abs(b.columns) * plan.tile.columns) >= 2**31:
+    if max(abs(a.rows) * plan.tile.rows, abs(b.columns) * plan.tile.columns) >= INTS:
         form["WIDE"] = 1
     return form

@@ -5,7 +5,7 @@ from typing import Any
 import numpy
 
 from tensor import dtypes
-from tensor.array import Array
+from tensor.array import Array, not_an_array
 from tensor.constants import constant
 from tensor.creation import arange, asarray, zeros
 from tensor.device import Device
@@ -82,6 +82,8 @@ def triu(x: Array, /, *, k: int = 0) -> Array:
 
 def _places(name: str, x: Array) -> tuple[Array, Array, Array]:
     """The number of each row and of each column, and the zero of this dtype."""
+    if not isinstance(x, Array):  # NumPy's have shapes and devices too
+        raise not_an_array(name, x)
     if x.ndim < 2:
         raise ShapeError(f"{name}: expected matrices […, M, N], got shape {x.shape}.")
     row, column = (arange(n, dtype=dtypes.int32, device=x.device) for n in x.shape[-2:])

@@ -33,7 +33,12 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> D
     """Every device, each OpenCL device once with the kernels for CPUs and once with those for GPUs."""
     chosen: tuple[Device, ModuleType | None] = request.param
     if chosen[1] is not None:
-        monkeypatch.setattr(convolution, "_launcher", lambda *_: chosen[1])
+        real = convolution._launcher
+        monkeypatch.setattr(
+            convolution,
+            "_launcher",
+            lambda x, kernel: chosen[1] if max(kernel) <= convolution_gpu.LARGEST_KERNEL else real(x, kernel),
+        )
     return chosen[0]
 
 
@@ -52,6 +57,8 @@ SHAPES = [
     ((1, 7, 7, 1), (1, 3, 3, 1), (4, 4), (2, 2)),
     ((7, 6, 5, 20), (9, 3, 3, 20), (1, 1), (1, 1)),
     ((6, 7, 5, 16), (3, 2, 3, 16), (2, 2), (0, 1)),
+    ((2, 20, 18, 2), (3, 17, 5, 2), (1, 1), (2, 1)),
+    ((1, 40, 6, 1), (2, 34, 2, 1), (2, 1), (0, 0)),
 ]
 
 
@@ -106,6 +113,12 @@ def test_three_directions(
     agree(tensor.conv2d(ours_x, ours_w, **options).numpy(), nhwc(truth))
     agree(tensor.conv2d_backward_data(ours_dy, ours_w, x.shape, **options).numpy(), nhwc(dx))
     agree(tensor.conv2d_backward_weights(ours_x, ours_dy, weight[1:3], **options).numpy(), nhwc(dw))
+
+
+def test_images_beyond_the_range_of_an_int(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form with 64-bit offsets, of images that do not need it."""
+    monkeypatch.setattr(convolution_gpu, "INTS", 0)
+    test_three_directions(device, (2, 9, 7, 4), (24, 3, 2, 4), (2, 1), (1, 0), (1, 1), 1)
 
 
 def test_views_and_offsets(device: Device) -> None:

@@ -136,6 +136,15 @@ def test_each_tile_for_gpus(
         agree(ours.numpy(), a, b)
 
 
+@OPENCL_DEVICES
+def test_rows_far_apart_for_gpus(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form with 64-bit offsets, of matrices that do not need it."""
+    monkeypatch.setattr(gemm_gpu, "INTS", 0)
+    a, b = random(150, 43), random(43, 140)
+    ours = launched(gemm_gpu.launch, *(tensor.asarray(each, device=device) for each in (a, b)))
+    agree(ours.numpy(), a, b)
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "depth"), [(1, 1, 1), (64, 64, 100_000), (64, 27, 802_816), (4096, 4096, 4096)]
 )
