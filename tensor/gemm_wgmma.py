@@ -57,10 +57,13 @@ def suits(sizes: Product, a: Matrices, b: Matrices) -> bool:
     )
 
 
-def launch(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
+def launch(
+    device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int, tile: Tile | None = None
+) -> None:
     """c[count, M, N] = a · b, row-major from `c_offset` on; the sizes suit.
 
-    The right side must lie along k; a product whose left side does instead is computed transposed.
+    The right side must lie along k; a product whose left side does instead is computed transposed. The
+    tile is the one that should be quickest, unless it is given.
     """
     left, right = Side(a, a.rows, a.columns, sizes.M), Side(b, b.columns, b.rows, sizes.N)
     transposed = left.lies_along(sizes.K) and not right.lies_along(sizes.K)
@@ -71,7 +74,8 @@ def launch(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_o
         right = _packed(device, right, product)
     if not left.lies_along(sizes.K) and not left.lies_across():
         left = _packed(device, left, product)
-    tile = min(TILES, key=lambda each: each.time(product, device.compute_units))
+    if tile is None:
+        tile = min(TILES, key=lambda each: each.time(product, device.compute_units))
     defines = {
         **_defines(tile),
         "LEFT_ALONG_K": int(left.along == 1),

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -99,19 +100,20 @@ def _probe_in_a_process(spec: str) -> bool:
 
 
 def probe(spec: str) -> None:
-    """Compute products on a device's tensor cores, compare them with NumPy's, and raise if they differ."""
+    """Compute products with each tile of the tensor cores' kernel; raise if they differ from NumPy's."""
     import numpy
 
     from tensor import gemm, gemm_wgmma
     from tensor.creation import asarray
 
     device, random = find_device(spec), numpy.random.default_rng(0)
-    for M, N, K in ((256, 512, 128), (130, 270, 77)):
+    for tile, (M, N, K) in product(gemm_wgmma.TILES, ((256, 512, 128), (130, 270, 77))):
         a, b = random.random((M, K), numpy.float32), random.random((K, N), numpy.float32)
         left, right = asarray(a, device=device), asarray(b, device=device)
         output = asarray(numpy.full((M, N), numpy.nan, numpy.float32), device=device)
         from_left, from_right = (gemm.Matrices(x.buffer, x.offset, 0, *x.strides) for x in (left, right))
-        gemm_wgmma.launch(device, gemm.Product(1, M, N, K), from_left, from_right, output.buffer, 0)
+        sizes = gemm.Product(1, M, N, K)
+        gemm_wgmma.launch(device, sizes, from_left, from_right, output.buffer, 0, tile)
         if not numpy.allclose(output.numpy(), a @ b, rtol=2e-3):
             raise PrecisionError(f"tf32 on {device.name} gave a wrong product of {M}×{K} and {K}×{N}.")
 

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import tensor
-from tensor import gemm_wgmma, matmul_precision
+from tensor import gemm, gemm_gpu, gemm_wgmma, matmul_precision
 from tensor.device import Device
 
 
@@ -114,3 +114,25 @@ def test_a_probe_that_fails_means_float32(
     assert not matmul_precision._probed(device)
     monkeypatch.setattr(matmul_precision, "_probe_in_a_process", lambda _: True)
     assert not matmul_precision._probed(device)
+
+
+@pytest.mark.parametrize("factor", [1, 1.01])
+def test_a_probe_tells_right_products_from_wrong_ones(
+    opencl: Device, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the plain kernel in place of the tensor cores', which is right, and then one per cent off."""
+
+    def launch(
+        device: Device, sizes: gemm.Product, a: gemm.Matrices, b: gemm.Matrices, c: Any, *_: Any
+    ) -> None:
+        gemm_gpu.launch(device, sizes, a, b, c, 0)
+        tensor.kernel("kernel void f(global float *c, float by) { c[0] *= by; }", "f").on(device)(
+            (1,), c, factor
+        )
+
+    monkeypatch.setattr(gemm_wgmma, "launch", launch)
+    if factor == 1:
+        matmul_precision.probe(opencl.spec)
+    else:
+        with pytest.raises(tensor.errors.MeshError, match="gave a wrong product of 256×128 and 128×512"):
+            matmul_precision.probe(opencl.spec)
