@@ -2,6 +2,7 @@
 
 from nn import data, initialization, losses, models
 from nn.autograd import value_and_grad
+from nn.averaging import ExponentialAverage
 from nn.definition import load_definition, to_definition
 from nn.derivatives import derivative
 from nn.errors import (
@@ -69,6 +70,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Entry",
+    "ExponentialAverage",
     "Flatten",
     "GlobalAvgPool2d",
     "GradientError",

@@ -43,12 +43,15 @@ def value_and_grad(
     network: "Layer",
     loss_function: Callable[..., Array],
     on_gradient: Callable[["Entry"], None] | None = None,
+    accumulate: bool = False,
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
     """A function that takes what `loss_function` takes, and returns its value and all parameters' gradients.
 
     The gradients are written to the slices of `network.gradient`, and returned as views of them by parameter
     name. `on_gradient(entry)` is called as soon as the gradient of one line of `network.table` is final, last
-    layer first. Nothing waits for the device, so all of it may be recorded by `tensor.record`; `on_gradient`
+    layer first. With `accumulate` they are added to what is there, for batches in several pieces; begin with
+    `network.gradient[...] = 0`. Nothing waits for the device, so all of it may be recorded by
+    `tensor.record`; `on_gradient`
     is a `tensor.host_call`, which a replay calls again.
 
         step = nn.value_and_grad(network, lambda x, labels: nn.softmax_cross_entropy(network(x), labels))
@@ -69,7 +72,10 @@ def value_and_grad(
 
         def receive(index: int, gradient: Array | None) -> None:
             entry = network.table[index]
-            slices[entry.name][...] = 0.0 if gradient is None else gradient
+            if gradient is not None:
+                slices[entry.name][...] = slices[entry.name] + gradient if accumulate else gradient
+            elif not accumulate:
+                slices[entry.name][...] = 0.0
             if on_gradient is not None:
                 tensor.host_call(lambda: on_gradient(entry), network.vector.device)
 

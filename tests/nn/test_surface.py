@@ -19,6 +19,7 @@ PROMISED = {
         "AdamW",
         "RMSprop",
         "Optimizer",
+        "ExponentialAverage",
         "Schedule",
         "register_optimizer",
         "load_optimizer",

@@ -1,6 +1,7 @@
 """A network learns: the digits, to what a perceptron is known to reach on them."""
 
 import numpy
+import pytest
 
 import nn
 import tensor
@@ -66,3 +67,36 @@ def test_the_walk_back_frees_what_it_has_walked() -> None:
     )(x)
     assert len(in_use) == 1
     assert in_use[0] < 5 * x.size_bytes
+
+
+def test_gradients_accumulate_over_the_pieces_of_a_batch(
+    device: Device, generator: numpy.random.Generator
+) -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).initialize(device)
+    x = generator.standard_normal((6, 3)).astype(numpy.float32)
+
+    def loss(x: Array) -> Array:
+        return tensor.sum(network(x) ** 2)
+
+    nn.value_and_grad(network, loss)(tensor.asarray(x, device=device))
+    whole = numpy.asarray(network.gradient)
+    network.gradient[...] = 0
+    step = nn.value_and_grad(network, loss, accumulate=True)
+    for piece in (x[:1], x[1:4], x[4:]):
+        step(tensor.asarray(piece, device=device))
+    numpy.testing.assert_allclose(numpy.asarray(network.gradient), whole, rtol=1e-5)
+
+
+def test_the_average_follows_the_weights_and_can_stand_in_for_them(device: Device) -> None:
+    network = nn.Linear(2, 2).initialize(device)
+    network.state[...] = 1.0
+    average = nn.ExponentialAverage(network, decay=0.75)
+    network.state[...] = 5.0
+    average.update()
+    average.update()
+    assert numpy.asarray(average.vector).tolist() == [5 - 4 * 0.75**2] * 6
+    with average.in_use() as averaged:
+        assert float(averaged.parameters()["bias"][0]) == 5 - 4 * 0.75**2
+    assert numpy.asarray(network.state).tolist() == [5.0] * 6
+    with pytest.raises(nn.NetworkError, match="0 ≤ decay < 1"):
+        nn.ExponentialAverage(network, decay=1.0)
