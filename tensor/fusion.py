@@ -10,8 +10,8 @@ that lead to it. So anything may be called inside: a reduction, a product or a v
 Nothing stays pending that could be overtaken: writing in place computes all that is pending first, and the
 function's end computes what it returns and whatever else still lives.
 
-While nn tapes calls, or `tensor.profile` watches them, the function runs as if it were not decorated. A
-recording takes the fused launches as it takes others.
+While nn tapes calls, the function runs as if it were not decorated. A recording takes the fused launches as
+it takes others, and a profile shows them under the function's name.
 """
 
 import weakref
@@ -28,7 +28,7 @@ from tensor.layout import broadcast_shape
 from tensor.memory import thread
 from tensor.pointwise import LETTERS, prepare
 from tensor.preset import Producer
-from tensor.primitive import Primitive, taping
+from tensor.primitive import Primitive, is_taped, taping
 from tensor.ufunc import OPERATIONS, Operation, dtypes_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -97,7 +97,7 @@ class Fusion:
         if primitive.in_place:
             self.settle()
         with eagerly():
-            return primitive._run(inputs, parameters)
+            return primitive.run_watched(inputs, parameters)
 
     def _add(self, operation: Operation, compute: DType, inputs: tuple[Array, ...], layout: Layout) -> Array:
         made = Pending(self, operation, compute, inputs, layout)
@@ -279,13 +279,23 @@ def fuse(function: Function) -> Function:
 
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
-        if taping.tape is not None:
+        if is_taped():
             return function(*arguments, **options)
+        watch = taping.watch
+        if watch is None:
+            return fused(*arguments, **options)
+        watch.begin(function.__name__)
+        try:
+            return fused(*arguments, **options)
+        finally:
+            watch.end((), None)
+
+    def fused(*arguments: Any, **options: Any) -> Any:
         key = None if options else _key(arguments)
         program = None if key is None else programs.get(key)
         if program is not None:
             return program(arguments)
-        fusion = Fusion()
+        fusion, outer = Fusion(), taping.tape
         taping.tape, thread.settle = fusion, fusion.settle
         try:
             result = _computed(function(*arguments, **options))
@@ -294,7 +304,7 @@ def fuse(function: Function) -> Function:
             fusion.has_failed = True
             raise
         finally:
-            taping.tape = thread.settle = None
+            taping.tape, thread.settle = outer, None
         found = None if key is None else _program(fusion, arguments, result)
         if key is not None and found is not None:
             if len(programs) >= _KEPT:

@@ -39,11 +39,11 @@ class Call:
 class Watch(Protocol):
     """What is told before and after each primitive; `tensor.profile` is one."""
 
-    def begin(self, primitive: "Primitive") -> None:
-        """It is about to run."""
+    def begin(self, name: str) -> None:
+        """Something of this name is about to run; such calls nest."""
 
-    def end(self, primitive: "Primitive", inputs: Sequence[Array], output: Array | None) -> None:
-        """It has run; `output` is None if it raised."""
+    def end(self, inputs: Sequence[Array], output: Array | None) -> None:
+        """It has run; `output` is None if it raised, or is not to be looked at."""
 
 
 class Fusing(Protocol):
@@ -94,6 +94,11 @@ def not_recording_calls() -> Iterator[None]:
         taping.tape = outer
 
 
+def is_taped() -> bool:
+    """Whether somebody needs the calls of this thread as they are; who only watches does not."""
+    return taping.tape is not None and not isinstance(taping.tape, _Forgetful)
+
+
 @contextmanager
 def watching_calls(watch: Watch) -> Iterator[None]:
     """Tell `watch` of all primitive calls of this thread inside the block."""
@@ -129,17 +134,24 @@ class Primitive:
         return tape.run(self, inputs, parameters)
 
     def _run_taped(self, tape: list[Call], inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
-        watch, output = taping.watch, None
         taping.tape = None
-        if watch is not None:
-            watch.begin(self)
+        try:
+            output = self.run_watched(inputs, parameters)
+        finally:
+            taping.tape = tape
+        tape.append(Call(self, inputs, parameters, output))
+        return output
+
+    def run_watched(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
+        """Run untaped, and tell whoever watches this thread."""
+        watch, output = taping.watch, None
+        if watch is None or self.view is not None:
+            return self._run(inputs, parameters)
+        watch.begin(self.name)
         try:
             output = self._run(inputs, parameters)
         finally:
-            taping.tape = tape
-            if watch is not None:
-                watch.end(self, inputs, output)
-        tape.append(Call(self, inputs, parameters, output))
+            watch.end(inputs, output)
         return output
 
     def _run(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:

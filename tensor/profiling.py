@@ -22,7 +22,7 @@ from tensor.array import Array
 from tensor.device import Device, OpenCLDevice
 from tensor.discovery import device as find_device
 from tensor.errors import DeviceError
-from tensor.primitive import Primitive, watching_calls
+from tensor.primitive import watching_calls
 from tensor.profile_report import Row, Span, rows, table_text, write_trace
 from tensor.program import kernel_label
 
@@ -38,6 +38,7 @@ class _Operation:
     start_ns: int = 0
     launches: int = 0
     size_bytes: int | None = None
+    outer: "_Operation | None" = None  # of which it is a part
 
 
 class _Here(threading.local):
@@ -127,16 +128,17 @@ class profile:  # noqa: N801 - reads as a statement: `with tensor.profile() as p
         """Note a copy between host and device that has been enqueued."""
         self._add(_Command(event, name, self._here.operation, size_bytes))
 
-    def begin(self, primitive: Primitive) -> None:
-        """A primitive is about to run in this thread."""
-        self._here.operation = _Operation(primitive.name, perf_counter_ns())
+    def begin(self, name: str) -> None:
+        """A primitive or a fused function is about to run in this thread."""
+        self._here.operation = _Operation(name, perf_counter_ns(), outer=self._here.operation)
 
-    def end(self, primitive: Primitive, inputs: Sequence[Array], output: Array | None) -> None:
-        """It has run; `output` is None if it failed."""
-        operation, self._here.operation = self._here.operation, None
-        if operation is None or output is None or output.device is not self.device:
+    def end(self, inputs: Sequence[Array], output: Array | None) -> None:
+        """It has run; `output` is None if it failed, or was fused of many."""
+        operation = self._here.operation
+        if operation is None:
             return
-        if primitive.view is None:
+        self._here.operation = operation.outer
+        if output is not None and output.device is self.device:
             operation.size_bytes = sum(map(_touched_bytes, [*inputs, output]))
             self._host(operation.name, operation.start_ns, operation.launches == 0)
 

@@ -72,6 +72,26 @@ def test_replays_are_profiled_and_stay_right(device):
     assert (numpy.asarray(inside.replay()) == expected).all()
 
 
+def test_fused_functions_stay_fused_and_have_their_name(device):
+    @tensor.fuse
+    def softplus(x):
+        return tensor.log(1 + tensor.exp(x)) - tensor.sum(x * 2)
+
+    x = tensor.asarray([0.0, 1.0, 2.0])
+    expected = numpy.log(1 + numpy.exp([0.0, 1.0, 2.0])) - 6
+    for _ in range(2):  # made, and made before
+        with tensor.profile() as p:
+            y = softplus(x)
+            x - 1
+        numpy.testing.assert_allclose(numpy.asarray(y), expected, rtol=1e-5)
+        found = {operation for operation, _ in calls(p)}
+        if device.backend == "opencl":
+            assert {"softplus", "subtract"} <= found <= {"softplus", "subtract", "sum"}
+            assert sum(n for (operation, _), n in calls(p).items() if operation == "softplus") <= 2
+        else:
+            assert {"exp", "log", "add", "subtract", "sum", "multiply"} <= found
+
+
 def test_nothing_is_left_behind(device):
     queue = device.queue
     before = (queue.raw_or_none, queue.driver_enqueue)
