@@ -11,6 +11,7 @@
 #define JOIN(a, b) JOIN_(a, b)
 #define WIDTH 1024
 #define BLOCK 2048
+#define SEARCHED 512
 #define VECTORISE _Pragma("clang loop vectorize(assume_safety)")
 typedef JOIN(T_IN, 8) vector_in __attribute__((aligned(sizeof(T_IN))));
 
@@ -169,8 +170,8 @@ inline long best_of(__global const T_IN *from, const long n) {
   if (n < 64) return best_one(from, n, 1);
   long best = 0;
   T_IN value = from[0];
-  for (long begin = 0; begin < n; begin += BLOCK) {
-    const long end = min(begin + BLOCK, n);
+  for (long begin = 0; begin < n; begin += SEARCHED) {
+    const long end = min(begin + SEARCHED, n);
     long i = begin;
     T_IN top = from[i];
     if (end - begin >= 32) {
@@ -198,12 +199,38 @@ inline long best_of(__global const T_IN *from, const long n) {
   return best;
 }
 
+// Short rows, SHORT of them side by side: `from` is where the first one begins.
+#define SHORT 64
+inline void best_of_short(__global const T_IN *from, const long n, const long step, const int rows, const long next,
+                          __global long *to) {
+  T_IN values[SHORT];
+  int indices[SHORT];
+  for (int j = 0; j < rows; ++j) {
+    values[j] = from[j * next];
+    indices[j] = 0;
+  }
+  for (int i = 1; i < (int)n; ++i)
+    VECTORISE for (int j = 0; j < rows; ++j) {
+      const T_IN mine = values[j], other = from[j * next + i * step];
+      const int better = BETTER(other, mine);
+      values[j] = better ? other : mine;
+      indices[j] = better ? i : indices[j];
+    }
+  for (int j = 0; j < rows; ++j) to[j] = indices[j];
+}
+
 ONE_ITEM_A_GROUP
 __kernel void arg_rows(MEMORY(long), const long chunk, const long each, PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced)) {
   UNPACK_PARTS
   const long begin = get_global_id(1) * chunk;
   const long end = min(begin + chunk, reduced_count);
   const long last = min((long)(get_global_id(0) + 1) * each, kept_count);
+  if (reduced_count < SHORT && reduced_ndim == 1 && kept_ndim == 1) {
+    for (long o = get_global_id(0) * each; o < last; o += SHORT)
+      best_of_short(x + x_offset + o * kept_step[0], reduced_count, reduced_step[0], (int)min((long)SHORT, last - o),
+                    kept_step[0], out + out_offset + o);
+    return;
+  }
   for (long o = get_global_id(0) * each; o < last; ++o) {
     __global const T_IN *base = x + x_offset + POSITION(kept, o);
     long best = begin;
