@@ -16,9 +16,13 @@
   const int top = max((i) * sh - ph, 0), left = max((j) * sw - pw, 0); \
   const int bottom = min((i) * sh - ph + kh, h), right = min((j) * sw - pw + kw, w)
 
-// How many cells of the padded image window (i, j) covers.
-#define AREA(i, j) \
-  (float)((min((i) * sh + kh, h + 2 * ph) - (i) * sh) * (min((j) * sw + kw, w + 2 * pw) - (j) * sw))
+// How many cells of the padded image window (i, j) covers; with -D INSIDE_ONLY, of the image.
+#ifdef INSIDE_ONLY
+#define SIDE(i, s, k, p, size) (min((i) * s - p + k, size) - max((i) * s - p, 0))
+#else
+#define SIDE(i, s, k, p, size) (min((i) * s + k, size + 2 * p) - (i) * s)
+#endif
+#define AREA(i, j) (float)(SIDE(i, sh, kh, ph, h) * SIDE(j, sw, kw, pw, w))
 
 // NaN wins, as in NumPy.
 #define LARGER(p, q) ((q) > (p) || (q) != (q) ? (q) : (p))

@@ -30,6 +30,7 @@ from nn.layers import (
     Embedding,
     Flatten,
     GlobalAvgPool2d,
+    GlobalMaxPool2d,
     GroupNorm,
     LayerNorm,
     LeakyReLU,
@@ -39,6 +40,7 @@ from nn.layers import (
     PositionalEmbedding,
     ReLU,
     ReLU6,
+    Reshape,
     RMSNorm,
     SelfAttention,
     Sequential,
@@ -46,6 +48,7 @@ from nn.layers import (
     SiLU,
     Softmax,
     Tanh,
+    Upsample,
 )
 from nn.losses import softmax_cross_entropy
 from nn.metrics import accuracy, perplexity, top_k_accuracy
@@ -73,6 +76,7 @@ __all__ = [
     "ExponentialAverage",
     "Flatten",
     "GlobalAvgPool2d",
+    "GlobalMaxPool2d",
     "GradientError",
     "Graph",
     "GroupNorm",
@@ -93,6 +97,7 @@ __all__ = [
     "RMSprop",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "SaveError",
     "Saved",
     "Schedule",
@@ -102,6 +107,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Upsample",
     "accuracy",
     "check_gradient",
     "data",

@@ -21,6 +21,7 @@ from nn.layers import (
     Embedding,
     Flatten,
     GlobalAvgPool2d,
+    GlobalMaxPool2d,
     GroupNorm,
     LayerNorm,
     LeakyReLU,
@@ -30,12 +31,14 @@ from nn.layers import (
     PositionalEmbedding,
     ReLU,
     ReLU6,
+    Reshape,
     RMSNorm,
     SelfAttention,
     Sigmoid,
     SiLU,
     Softmax,
     Tanh,
+    Upsample,
 )
 
 Params = dict[str, Any]
@@ -135,18 +138,22 @@ _POOLS: dict[str, tuple[type[MaxPool2d | AvgPool2d], bool]] = {
 
 
 def _pooling_2d(
-    type: str, ksize: Any, stride: Any = None, pad: Any = 0, ceil_mode: bool | None = None
+    type: str, ksize: Any, stride: Any = None, pad: Any = 0, ceil_mode: bool | None = None, **more: bool
 ) -> Layer:
     if type not in _POOLS:
         raise ValueError(f"its pooling is {type!r}, expected {' or '.join(_POOLS)}")
     pool, usual = _POOLS[type]
-    return pool(ksize, stride, pad, usual if ceil_mode is None else ceil_mode)
+    return pool(ksize, stride, pad, usual if ceil_mode is None else ceil_mode, **more)
 
 
 def _pooling_2d_params(layer: MaxPool2d | AvgPool2d) -> Params:
     kind = next(kind for kind, (pool, _) in _POOLS.items() if isinstance(layer, pool))
     params: Params = {"type": kind, "ksize": layer.size, "stride": layer.stride, "pad": layer.padding}
-    return params if layer.ceil_mode == _POOLS[kind][1] else {**params, "ceil_mode": layer.ceil_mode}
+    if layer.ceil_mode != _POOLS[kind][1]:
+        params["ceil_mode"] = layer.ceil_mode
+    if isinstance(layer, AvgPool2d) and not layer.count_include_pad:
+        params["count_include_pad"] = False
+    return params
 
 
 def _linear(
@@ -199,6 +206,9 @@ _add(
 )
 for _name, _class in (
     ("global_average", GlobalAvgPool2d),
+    ("global_max", GlobalMaxPool2d),
+    ("upsample", Upsample),
+    ("reshape", Reshape),
     ("layer_normalization", LayerNorm),
     ("rms_normalization", RMSNorm),
     ("group_normalization", GroupNorm),

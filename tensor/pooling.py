@@ -67,27 +67,39 @@ def _max_pool2d_backward(
     return dx
 
 
-def _divisor(i: int, j: int, x_shape: Any, size: Pair, stride: Pair, padding: Pair) -> Any:
-    """How many cells of the padded image a window covers."""
-    high = min(i * stride[0] + size[0], x_shape[1] + 2 * padding[0]) - i * stride[0]
-    wide = min(j * stride[1] + size[1], x_shape[2] + 2 * padding[1]) - j * stride[1]
-    return numpy.float32(high * wide)
+def _divisor(i: int, j: int, x_shape: Any, window: dict[str, Any]) -> Any:
+    """How many cells a window covers: of the padded image, or of the image."""
+    area = 1
+    for axis, at in enumerate((i, j)):
+        size, pad = window["size"][axis], window["padding"][axis]
+        begin, border = at * window["stride"][axis] - pad, pad if window["count_include_pad"] else 0
+        area *= min(begin + size, x_shape[1 + axis] + border) - max(begin, -border)
+    return numpy.float32(area)
 
 
-def _avg_pool2d(x: Any, size: Pair, stride: Pair, padding: Pair, ceil_mode: bool) -> Any:
+def _avg_pool2d(
+    x: Any, size: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
+) -> Any:
+    window = {"size": size, "stride": stride, "padding": padding, "count_include_pad": count_include_pad}
     y = numpy.empty(_pooled_shape(x.shape, size, stride, padding, ceil_mode), x.dtype)
     for i, j, rows, columns in _pixels(x.shape, y.shape, size, stride, padding):
-        y[:, i, j] = x[:, rows, columns].sum(axis=(1, 2)) / _divisor(i, j, x.shape, size, stride, padding)
+        y[:, i, j] = x[:, rows, columns].sum(axis=(1, 2)) / _divisor(i, j, x.shape, window)
     return y
 
 
 def _avg_pool2d_backward(
-    dy: Any, input_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Pair, ceil_mode: bool
+    dy: Any,
+    input_shape: tuple[int, ...],
+    size: Pair,
+    stride: Pair,
+    padding: Pair,
+    ceil_mode: bool,
+    count_include_pad: bool,
 ) -> Any:
+    window = {"size": size, "stride": stride, "padding": padding, "count_include_pad": count_include_pad}
     dx = numpy.zeros(input_shape, dy.dtype)
     for i, j, rows, columns in _pixels(input_shape, dy.shape, size, stride, padding):
-        share = dy[:, i : i + 1, j : j + 1] / _divisor(i, j, input_shape, size, stride, padding)
-        dx[:, rows, columns] += share
+        dx[:, rows, columns] += dy[:, i : i + 1, j : j + 1] / _divisor(i, j, input_shape, window)
     return dx
 
 
@@ -96,7 +108,19 @@ def _numbers(x_shape: Any, y_shape: Any, size: Pair, stride: Pair, padding: Pair
     return (*x_shape, *y_shape[1:3], *size, *stride, *padding)
 
 
-def _forward_opencl(kernel: str, x: Array, size: Pair, stride: Pair, padding: Pair, ceil_mode: bool) -> Array:
+def _form(count_include_pad: bool) -> dict[str, str | int]:
+    return {} if count_include_pad else {"INSIDE_ONLY": 1}
+
+
+def _forward_opencl(
+    kernel: str,
+    x: Array,
+    size: Pair,
+    stride: Pair,
+    padding: Pair,
+    ceil_mode: bool,
+    count_include_pad: bool = True,
+) -> Array:
     x = contiguous(x)
     y = Array.new(_pooled_shape(x.shape, size, stride, padding, ceil_mode), x.dtype, x.device)
     if y.size:
@@ -105,12 +129,18 @@ def _forward_opencl(kernel: str, x: Array, size: Pair, stride: Pair, padding: Pa
         units = x.device.compute_units
         sizes = ((-(-pixels // each),), (1,)) if x.device.kind == "cpu" else item_sizes(units, y.size)
         numbers = _numbers(x.shape, y.shape, size, stride, padding)
-        launch = built(x.device, "pooling.cl", kernel)
+        launch = built(x.device, "pooling.cl", kernel, _form(count_include_pad))
         launch(sizes[0], *numbers, each, x.buffer, x.offset, y.buffer, local_size=sizes[1])
     return y
 
 
-def _backward_opencl(kernel: str, geometry: tuple[int, ...], inputs: tuple[Array, ...], dx: Array) -> Array:
+def _backward_opencl(
+    kernel: str,
+    geometry: tuple[int, ...],
+    inputs: tuple[Array, ...],
+    dx: Array,
+    form: dict[str, str | int] | None = None,
+) -> Array:
     if dx.size:
         device = dx.device
         blocks = -(-dx.shape[3] // _CPU_CHANNELS)
@@ -118,7 +148,8 @@ def _backward_opencl(kernel: str, geometry: tuple[int, ...], inputs: tuple[Array
         sizes = cpu_sizes if device.kind == "cpu" else item_sizes(device.compute_units, dx.size)
         whole = [contiguous(each) for each in inputs]  # held until the launch, so that no memory is reused
         buffers = [argument for each in whole for argument in (each.buffer, each.offset)]
-        built(device, "pooling.cl", kernel)(sizes[0], *geometry, *buffers, dx.buffer, local_size=sizes[1])
+        launch = built(device, "pooling.cl", kernel, form)
+        launch(sizes[0], *geometry, *buffers, dx.buffer, local_size=sizes[1])
     return dx
 
 
@@ -130,10 +161,17 @@ def _max_backward_opencl(
 
 
 def _avg_backward_opencl(
-    dy: Array, input_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Pair, **_: bool
+    dy: Array,
+    input_shape: tuple[int, ...],
+    size: Pair,
+    stride: Pair,
+    padding: Pair,
+    count_include_pad: bool,
+    **_: bool,
 ) -> Array:
     geometry = _numbers(input_shape, dy.shape, size, stride, padding)
-    return _backward_opencl("average_backward", geometry, (dy,), Array.new(input_shape, dy.dtype, dy.device))
+    dx = Array.new(input_shape, dy.dtype, dy.device)
+    return _backward_opencl("average_backward", geometry, (dy,), dx, _form(count_include_pad))
 
 
 _MAX_POOL2D = primitive("max_pool2d", numpy=_max_pool2d, opencl=partial(_forward_opencl, "max_forward"))
@@ -203,13 +241,21 @@ def max_pool2d_backward(
 
 
 def avg_pool2d(
-    x: Array, size: Pair, *, stride: Pair | None = None, padding: Pair = (0, 0), ceil_mode: bool = False
+    x: Array,
+    size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Pair = (0, 0),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> Array:
-    """Mean of each window of x[N, H, W, C] → [N, OH, OW, C]; padding counts as zeros. stride defaults to
-    size."""
+    """Mean of each window of x[N, H, W, C] → [N, OH, OW, C]. stride defaults to size.
+
+    Padding counts as zeros, or not at all without `count_include_pad`.
+    """
     parameters = _geometry("avg_pool2d", x.shape, size, stride, padding, ceil_mode)
     _check("avg_pool2d", x.shape, x)
-    return _AVG_POOL2D(x, **parameters)
+    return _AVG_POOL2D(x, **parameters, count_include_pad=bool(count_include_pad))
 
 
 def avg_pool2d_backward(
@@ -220,9 +266,11 @@ def avg_pool2d_backward(
     stride: Pair | None = None,
     padding: Pair = (0, 0),
     ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> Array:
     """Derivative by the images of `input_shape` [N, H, W, C]: each dy is spread evenly over its window."""
     shape = tuple(input_shape)
     parameters = _geometry("avg_pool2d_backward", shape, size, stride, padding, ceil_mode)
     _check("avg_pool2d_backward", _pooled_shape(shape, **parameters), dy)
-    return _AVG_POOL2D_BACKWARD(dy, input_shape=shape, **parameters)
+    counted = bool(count_include_pad)
+    return _AVG_POOL2D_BACKWARD(dy, input_shape=shape, **parameters, count_include_pad=counted)

@@ -8,9 +8,10 @@ from nn.layers.embedding import Embedding, PositionalEmbedding
 from nn.layers.joining import Add, Concat
 from nn.layers.linear import Linear
 from nn.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from nn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from nn.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from nn.layers.sequential import Sequential
-from nn.layers.shape import Flatten
+from nn.layers.shape import Flatten, Reshape
+from nn.layers.upsampling import Upsample
 
 __all__ = [
     "GELU",
@@ -24,6 +25,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GlobalAvgPool2d",
+    "GlobalMaxPool2d",
     "GroupNorm",
     "LayerNorm",
     "LeakyReLU",
@@ -34,10 +36,12 @@ __all__ = [
     "RMSNorm",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "SelfAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Upsample",
 ]

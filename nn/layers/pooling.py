@@ -1,8 +1,8 @@
 """Pooling over windows of an image [N, height, width, channels].
 
 The rounding of the output size is that of the 2016 system (and of Chainer) unless told otherwise: `MaxPool2d`
-rounds up, and padding never wins; `AvgPool2d` rounds down, and counts padding as zeros. PyTorch rounds both
-down by default.
+rounds up, and padding never wins; `AvgPool2d` rounds down, and counts padding as zeros unless told not to.
+PyTorch rounds both down by default.
 """
 
 from collections.abc import Sequence
@@ -68,12 +68,29 @@ class AvgPool2d(_Pool2d):
     """y[n, p, q, c] = the mean of x[n, i, j, c] in window (p, q), `stride` (default: `size`) apart.
 
     x: [N, H, W, C]; y: [N, P, Q, C] with P = ⌊(H + 2·padding − size) / stride⌋ + 1 (⌈⌉ with `ceil_mode`).
+    Padding counts as zeros, or not at all without `count_include_pad`.
     """
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(size, stride, padding, ceil_mode)
+        self.count_include_pad = count_include_pad
 
     def forward(self, x: Array) -> Array:
         self._check(x)
         return tensor.avg_pool2d(
-            x, self.size, stride=self.stride, padding=self.padding, ceil_mode=self.ceil_mode
+            x,
+            self.size,
+            stride=self.stride,
+            padding=self.padding,
+            ceil_mode=self.ceil_mode,
+            count_include_pad=self.count_include_pad,
         )
 
 
@@ -84,3 +101,15 @@ class GlobalAvgPool2d(Layer):
         if x.ndim != 4:
             raise self.shape_error("[N, H, W, C]", x.shape)
         return tensor.mean(x, axis=(1, 2))
+
+
+class GlobalMaxPool2d(Layer):
+    """y[n, c] = the largest x[n, i, j, c] of all i and j. x: [N, H, W, C]; y: [N, C].
+
+    Equal largest values share the gradient evenly.
+    """
+
+    def forward(self, x: Array) -> Array:
+        if x.ndim != 4 or 0 in x.shape[1:3]:
+            raise self.shape_error("[N, ≥1, ≥1, C]", x.shape)
+        return tensor.max(x, axis=(1, 2))

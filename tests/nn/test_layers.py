@@ -149,6 +149,48 @@ CASES: list[Any] = [
         (2, 7, 8, 3),
         id="average",
     ),
+    pytest.param(
+        lambda: nn.AvgPool2d(3, 2, 1, True, count_include_pad=False),
+        pooling("AvgPool2d", 3, 2, 1, True, False),
+        (2, 6, 5, 3),
+        id="average of the inside",
+    ),
+    pytest.param(
+        lambda: nn.GlobalMaxPool2d(),
+        lambda torch, layer: lambda x: x.amax((1, 2)),
+        (2, 4, 3, 5),
+        id="global max",
+    ),
+    pytest.param(
+        lambda: nn.GlobalAvgPool2d(),
+        lambda torch, layer: lambda x: x.mean((1, 2)),
+        (2, 4, 3, 5),
+        id="global average",
+    ),
+    pytest.param(
+        lambda: nn.Reshape((2, 6)),
+        lambda torch, layer: lambda x: x.reshape(-1, 2, 6),
+        (3, 4, 3),
+        id="reshape",
+    ),
+    pytest.param(
+        lambda: nn.Upsample((2, 3)),
+        pooling("Upsample", scale_factor=(2, 3)),
+        (2, 3, 4, 2),
+        id="upsample nearest",
+    ),
+    pytest.param(
+        lambda: nn.Upsample((2, 3), "bilinear"),
+        pooling("Upsample", scale_factor=(2, 3), mode="bilinear"),
+        (2, 3, 4, 2),
+        id="upsample bilinear",
+    ),
+    pytest.param(
+        lambda: nn.Upsample((1, 4), "bilinear"),
+        pooling("Upsample", scale_factor=(1, 4), mode="bilinear"),
+        (1, 2, 1, 3),
+        id="upsample one column",
+    ),
     pytest.param(lambda: nn.Linear(12, 5), linear, (3, 12), id="linear"),
     pytest.param(lambda: nn.Linear((2, 3, 2), 5), linear, (3, 2, 3, 2), id="linear of images"),
     pytest.param(lambda: nn.Linear(12, 5, bias=False), linear, (3, 12), id="linear no bias"),
@@ -256,6 +298,9 @@ def test_the_check_finds_a_wrong_gradient() -> None:
             r"MaxPool2d 'only' expected .* \[N, ≥3, ≥3, C\], got \[2, 2, 3, 1\]",
         ),
         (lambda: nn.AvgPool2d(2), (4, 4), r"AvgPool2d 'only' expected .* \[N, ≥2, ≥2, C\], got \[4, 4\]"),
+        (lambda: nn.Reshape((2, 3)), (4, 5), r"Reshape 'only' expected .* of 6 elements a sample, got"),
+        (lambda: nn.Upsample(), (4, 5), r"Upsample 'only' expected .* \[N, ≥1, ≥1, C\], got \[4, 5\]"),
+        (lambda: nn.GlobalMaxPool2d(), (4, 5), r"GlobalMaxPool2d 'only' expected .*, got \[4, 5\]"),
         (lambda: nn.Linear((2, 3), 5), (7, 6), r"Linear 'only' expected .* \[N, 2, 3\], got \[7, 6\]"),
     ],
 )
@@ -279,13 +324,21 @@ def test_a_wrong_shape_names_the_layer(
         lambda: nn.Linear((3, 0), 2),
         lambda: nn.MaxPool2d(0),
         lambda: nn.AvgPool2d(2, stride=0),
+        lambda: nn.Reshape((2, 0)),
+        lambda: nn.Upsample((1, 0)),
     ],
 )
 def test_sizes_of_nothing_are_refused(make: Callable[[], nn.Layer]) -> None:
     with pytest.raises(
-        NetworkError, match=r"at least 1.*; got (Conv2d|ConvTranspose2d|Linear|MaxPool2d|AvgPool2d)\("
+        NetworkError,
+        match=r"at least 1.*; got (Conv2d|ConvTranspose2d|Linear|MaxPool2d|AvgPool2d|Reshape|Upsample)\(",
     ):
         make()
+
+
+def test_an_unknown_way_to_upsample_is_refused() -> None:
+    with pytest.raises(NetworkError, match="a mode of nearest or bilinear, got 'bicubic'"):
+        nn.Upsample(2, "bicubic")
 
 
 def test_a_wide_padding_is_refused() -> None:

@@ -49,6 +49,21 @@ def test_pooling_agrees_with_pytorch(device, generator, shape, size, stride, pad
         numpy.testing.assert_allclose(numpy.asarray(dx), channels_last(gradient), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(("size", "stride", "padding"), WINDOWS)
+def test_padding_need_not_count(device, generator, size, stride, padding, ceil_mode):
+    x = generator.normal(size=(2, 9, 7, 35)).astype(numpy.float32)
+    geometry = {"stride": stride, "padding": padding, "ceil_mode": ceil_mode, "count_include_pad": False}
+    reference = channels_first(x).requires_grad_()
+    expected = torch.nn.functional.avg_pool2d(reference, size, **geometry)
+    y = tensor.avg_pool2d(tensor.asarray(x), size, **geometry)
+    numpy.testing.assert_allclose(numpy.asarray(y), channels_last(expected), rtol=1e-5, atol=1e-6)
+    dy = generator.normal(size=y.shape).astype(numpy.float32)
+    (gradient,) = torch.autograd.grad(expected, reference, channels_first(dy))
+    dx = tensor.avg_pool2d_backward(tensor.asarray(dy), x.shape, size, **geometry)
+    numpy.testing.assert_allclose(numpy.asarray(dx), channels_last(gradient), rtol=1e-5, atol=1e-6)
+
+
 def test_views_are_pooled(device, generator):
     x = generator.normal(size=(2, 4, 6, 6)).astype(numpy.float32)
     y = tensor.max_pool2d(tensor.permute_dims(tensor.asarray(x), (0, 2, 3, 1)), (2, 2))
