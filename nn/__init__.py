@@ -53,6 +53,7 @@ from nn.layers import (
 from nn.losses import softmax_cross_entropy
 from nn.metrics import accuracy, perplexity, top_k_accuracy
 from nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, load_optimizer, register_optimizer
+from nn.overview import LayerSummary, Summary, summary
 from nn.saving import Saved, load, save
 from nn.schedules import Schedule
 
@@ -83,6 +84,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LayerShapeError",
+    "LayerSummary",
     "LeakyReLU",
     "Linear",
     "MaxPool2d",
@@ -106,6 +108,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Summary",
     "Tanh",
     "Upsample",
     "accuracy",
@@ -123,6 +126,7 @@ __all__ = [
     "register_optimizer",
     "save",
     "softmax_cross_entropy",
+    "summary",
     "to_definition",
     "top_k_accuracy",
     "value_and_grad",

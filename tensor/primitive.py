@@ -85,9 +85,9 @@ def recording_calls() -> Iterator[list[Call]]:
 
 @contextmanager
 def not_recording_calls() -> Iterator[None]:
-    """Suspend the tape inside the block."""
+    """Suspend the tape inside the block; what watches this thread is told of calls all the same."""
     outer = taping.tape
-    taping.tape = None
+    taping.tape = None if taping.watch is None or outer is None else _Forgetful()
     try:
         yield
     finally:
