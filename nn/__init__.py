@@ -14,6 +14,7 @@ from nn.errors import (
     NotInitializedError,
     SaveError,
 )
+from nn.generation import generate
 from nn.gradient_check import check_gradient
 from nn.graph import Graph, Node
 from nn.layer import Buffer, Entry, Layer, Parameter
@@ -115,6 +116,7 @@ __all__ = [
     "check_gradient",
     "data",
     "derivative",
+    "generate",
     "initialization",
     "load",
     "load_definition",

@@ -51,7 +51,7 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", choices=nn.models.names())
+    parser.add_argument("model", choices=[name for name in nn.models.names() if name != "chargpt"])
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--device", default="cpu", help="ours, as tensor.device takes it")

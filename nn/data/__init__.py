@@ -1,4 +1,4 @@
-"""Data sets of labelled images: `nn.data.load(name)`.
+"""Data sets of labelled images: `nn.data.load(name)`; texts: `nn.data.load_text(name)`.
 
 | name      | images          | train  | test   | where it comes from                            |
 |-----------|-----------------|--------|--------|------------------------------------------------|
@@ -14,9 +14,10 @@ from nn.data.dataset import Dataset
 from nn.data.digits import load_digits
 from nn.data.idx import read_idx
 from nn.data.mnist import load_mnist, load_mnist10k
+from nn.data.text import Text, load_text
 from nn.errors import DataError
 
-__all__ = ["Dataset", "load", "names", "read_idx"]
+__all__ = ["Dataset", "Text", "load", "load_text", "names", "read_idx"]
 
 _LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": load_digits,

@@ -6,6 +6,7 @@ from typing import Any
 from nn.errors import NetworkError
 from nn.layer import Layer
 from nn.models.alexnet import alexnet
+from nn.models.chargpt import chargpt
 from nn.models.lenet import lenet
 from nn.models.mlp import mlp
 from nn.models.mobilenet import mobilenet_v2
@@ -26,11 +27,13 @@ _MODELS: dict[str, Callable[..., Layer]] = {
     "resnet101": resnet101,
     "resnet152": resnet152,
     "mobilenet_v2": mobilenet_v2,
+    "chargpt": chargpt,
 }
 
 __all__ = [
     "alexnet",
     "by_name",
+    "chargpt",
     "lenet",
     "mlp",
     "mobilenet_v2",

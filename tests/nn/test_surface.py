@@ -26,7 +26,7 @@ PROMISED = {
         "Flatten",
         "Dropout",
     ),
-    *("Embedding", "PositionalEmbedding", "MultiHeadAttention", "SelfAttention"),
+    *("Embedding", "PositionalEmbedding", "MultiHeadAttention", "SelfAttention", "generate"),
     *("value_and_grad", "derivative", "check_gradient", "softmax_cross_entropy", "accuracy"),
     *("top_k_accuracy", "perplexity"),
     *(

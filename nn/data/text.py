@@ -1,0 +1,127 @@
+"""Texts as numbers, one a character, to train language models on.
+
+| name              | characters           | where it comes from                                             |
+|-------------------|----------------------|-----------------------------------------------------------------|
+| `tinyshakespeare` | 1,115,394, of 65     | a file on disk: A. Karpathy's char-rnn, data/tinyshakespeare    |
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import platformdirs
+from numpy.typing import NDArray
+
+from nn.errors import DataError
+
+Tokens = NDArray[numpy.int32]
+
+_FILES = {"tinyshakespeare": Path("tinyshakespeare") / "input.txt"}
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """A text as numbers of characters, split in a beginning to train on and an end to validate with.
+
+    `characters` is the table: character i is token i. train, validation: uint8 where there are at most 256
+    characters, else int32; one-dimensional.
+    """
+
+    name: str
+    characters: str
+    train: NDArray[numpy.integer]
+    validation: NDArray[numpy.integer]
+
+    def encode(self, text: str) -> Tokens:
+        """The tokens of `text`, int32 [len(text)]; raises `DataError` for a character that is not there."""
+        places = {character: place for place, character in enumerate(self.characters)}
+        unknown = next((each for each in text if each not in places), None)
+        if unknown is not None:
+            raise DataError(
+                f"{self.name} has no character {unknown!r}; expected some of {self.characters!r}."
+            )
+        return numpy.array([places[each] for each in text], dtype=numpy.int32)
+
+    def decode(self, tokens: NDArray[numpy.integer]) -> str:
+        """The text of one-dimensional `tokens`."""
+        return "".join(self.characters[token] for token in tokens)
+
+    def training_batch(self, seed: int, step: int, size: int, length: int) -> tuple[Tokens, Tokens]:
+        """Pieces from anywhere in the training part, and what follows each character: int32 [size, length].
+
+        Where they begin is a function of (seed, step) alone. Raises `DataError` for a text that is too short.
+        """
+        windows = _windows(self.train, length, self.name)
+        key = hashlib.sha256(f"text:{seed}:{step}".encode()).digest()
+        bits = numpy.random.Philox(key=int.from_bytes(key[:16], "little")).random_raw(size)
+        return _pair(windows[bits % numpy.uint64(len(windows))])
+
+    def validation_windows(self, length: int) -> tuple[Tokens, Tokens]:
+        """The validation part cut in pieces, and what follows each character: int32 [pieces, length].
+
+        Less than a piece is left out at the end. Raises `DataError` for a text that is too short.
+        """
+        return _pair(_windows(self.validation, length, self.name)[::length])
+
+
+def load_text(name: str | Path, validation: float = 0.1, root: str | Path | None = None) -> Text:
+    """The text `name`, "tinyshakespeare" or the path of a UTF-8 file, with its last part for validation.
+
+    `root` is the folder that holds one folder per data set; without it the environment variable MESH_DATA
+    names it, and without that it is the user's cache folder. `validation` is the part to validate with,
+    within (0, 1). Raises `DataError` (exit code 5) if the file is missing, empty or not UTF-8.
+    """
+    if not 0 < validation < 1:
+        raise DataError(f"load_text: expected 0 < validation < 1, got {validation}.")
+    text = _read(_find(str(name), root) if str(name) in _FILES else Path(name))
+    characters = "".join(sorted(set(text)))
+    codes = numpy.frombuffer(text.encode("utf-32-le"), dtype=numpy.uint32)
+    table = numpy.frombuffer(characters.encode("utf-32-le"), dtype=numpy.uint32)
+    places = numpy.searchsorted(table, codes)
+    tokens = places.astype(numpy.uint8) if len(table) <= 256 else places.astype(numpy.int32)
+    cut = round(len(tokens) * (1 - validation))
+    return Text(str(name), characters, tokens[:cut], tokens[cut:])
+
+
+def _find(name: str, root: str | Path | None) -> Path:
+    chosen = root or os.environ.get("MESH_DATA")
+    cache = platformdirs.user_cache_path("mesh") / "data"
+    paths = [Path(folder) / _FILES[name] for folder in (chosen, cache) if folder]
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        raise DataError(
+            f"{name} is not at {' or '.join(map(str, paths))}. "
+            f"Put the file there, or set MESH_DATA to the folder that holds {_FILES[name]}."
+        )
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}. Known by name are: {', '.join(_FILES)}."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+    if not text:
+        raise DataError(f"{path} is empty; expected a text.")
+    return text
+
+
+def _windows(tokens: NDArray[numpy.integer], length: int, name: str) -> NDArray[numpy.integer]:
+    """All pieces of length + 1, as a view."""
+    if not 1 <= length < len(tokens):
+        raise DataError(
+            f"{name} has a part of {len(tokens)} characters, which pieces of length {length} do not fit; "
+            "expected a length of at least 1 and a longer text."
+        )
+    return numpy.lib.stride_tricks.sliding_window_view(tokens, length + 1)
+
+
+def _pair(windows: NDArray[numpy.integer]) -> tuple[Tokens, Tokens]:
+    whole = windows.astype(numpy.int32)
+    return whole[:, :-1].copy(), whole[:, 1:].copy()
