@@ -9,7 +9,7 @@ from mesh import events
 from mesh.host import Host
 from mesh.message import Update, Weights
 from mesh.plan import Plan
-from mesh.tasks import Measured, Save
+from mesh.tasks import Evaluate, Measured, Save
 from mesh.view import View
 
 REMEMBERED_STEPS = 3
@@ -59,6 +59,8 @@ class Finals:
         for number in range(self.step + 1, step + 1):
             self.step = number
             self._report(number, view, now)
+            if number == self._plan.steps:  # the last weights are measured by everybody, however they came
+                self._host.submit(Evaluate(number))
             if exact and (
                 number == self._plan.steps or (self._save_every and number % self._save_every == 0)
             ):

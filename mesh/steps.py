@@ -322,7 +322,7 @@ class Steps:
         self.applied = step
         self._moved_at = now
         self._exchange.forget_before(step - 1)
-        if step == self._plan.steps or self._plan.evaluator(self.view, step) == self.me.id:
+        if step < self._plan.steps and self._plan.evaluator(self.view, step) == self.me.id:
             self._host.submit(Evaluate(step))
         if self.me.full and step >= self.view.step - 1 and step + 1 != self._ends_before:
             self._shadow(step)

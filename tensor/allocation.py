@@ -74,6 +74,11 @@ class HostPieces:
             raise out_of_memory(self._room.device, size_bytes) from error
         return self.count(values)
 
+    def reset_peak(self) -> None:
+        """Forget the peak: it is what is in use now."""
+        self.tally.reset_peak()
+        self._room.look_again()
+
     def count(self, values: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
         """Count an array that was made elsewhere, while it lives."""
         self.tally.follow(values, values.nbytes)
@@ -183,6 +188,8 @@ class Pools:
         """Forget the peak: it is what is in use now."""
         self.peak_bytes = self.in_use_bytes()
         self._seen_bytes = self.main.active_bytes
+        if self._room is not None:
+            self._room.look_again()
 
     def release(self) -> int:
         """Give back to the driver what the main pool holds; waits for the device. Returns the bytes."""

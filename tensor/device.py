@@ -102,7 +102,7 @@ class NumpyDevice(Device):
         )
 
     def reset_peak_memory(self) -> None:
-        self._pieces.tally.reset_peak()
+        self._pieces.reset_peak()
 
     def release_memory(self) -> int:
         """Nothing is held: NumPy gives back what arrays leave."""

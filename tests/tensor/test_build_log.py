@@ -122,6 +122,8 @@ def test_the_compiler_here_is_understood(opencl):
 
 def test_warnings_are_told_who_asks(opencl):
     noisy = tensor.kernel("kernel void f(global float *out) {\n  3;\n  out[0] = 1;\n}", "f")
+    if not noisy.warnings():
+        pytest.skip(f"the compiler of {opencl.name} does not warn")
     assert noisy.warnings().splitlines()[:2] == [
         "  source:2:3: warning: expression result unused",
         "      3;",
