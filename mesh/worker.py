@@ -261,7 +261,7 @@ class Worker:
             y = tensor.asarray(labels[start : start + TEST_BATCH], device=self.device)
             logits = self.network(x)
             right += float(nn.accuracy(logits, y)) * y.size
-            loss += float(nn.losses.by_name(self.network.loss)(logits, y, reduction="sum"))
+            loss += float(nn.losses.of(self.network)(logits, y, reduction="sum"))
         self.network.train()
         return right / len(images), loss / len(images)
 
@@ -365,7 +365,7 @@ class _Steps:
         network = self._worker.network
 
         def loss_function() -> tensor.Array:
-            loss = nn.losses.by_name(network.loss)(network(self.as_input(x)), y, reduction="sum")
+            loss = nn.losses.of(network)(network(self.as_input(x)), y, reduction="sum")
 
             def note() -> None:  # at each replay: every size has a loss of its own
                 self._loss = loss

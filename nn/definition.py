@@ -45,7 +45,7 @@ def to_definition(network: Layer) -> Definition:
     nodes, output = trace(network, lambda layer: form_of(layer) is not None)
     definition = [_written(node) for node in nodes]
     definition += [
-        _entry("loss", network.loss, [output, "label"], {}),
+        _entry("loss", network.loss, [output, "label"], dict(network.loss_options)),
         {**_entry("accuracy", "accuracy", [output, "label"], {}), "phase": ["test"]},
     ]
     return [*_branched(definition, judged=output)]
@@ -124,7 +124,9 @@ def load_definition(source: Sequence[dict[str, Any]] | str | Path) -> Layer:
     if not nodes:
         raise DefinitionError("The definition has no layer that computes anything.")
     network = _joined(nodes, _input_of(nodes, entries), judging)
-    network.loss = next((each.type_name for each in judging if each.type_name != "accuracy"), network.loss)
+    loss = next((entry for entry in judging if entry.type_name != "accuracy"), None)
+    if loss is not None:
+        network.loss, network.loss_options = loss.type_name, _options(loss)
     return network
 
 
@@ -207,6 +209,14 @@ def _made(entry: _Entry) -> Layer:
         ) from error
     layer.name = entry.name
     return layer
+
+
+def _options(loss: _Entry) -> Params:
+    try:
+        losses.by_name(loss.type_name, **loss.params)
+    except NetworkError as error:
+        raise DefinitionError(f"Layer {loss.name!r}: {error}") from error
+    return loss.params
 
 
 def _input_of(nodes: Sequence[Node], entries: Sequence[_Entry]) -> str:

@@ -10,8 +10,9 @@ exchange works on the whole network with one launch and need not know its layers
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy
@@ -99,6 +100,7 @@ class Layer:
     name: str
     path: str
     loss: str = "softmax_cross_entropy"  # by its name in nn.losses
+    loss_options: Mapping[str, Any] = MappingProxyType({})  # such as {"label_smoothing": 0.1}
     arguments: dict[str, Any]
     training: bool
     table: tuple[Entry, ...]

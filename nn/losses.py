@@ -5,12 +5,17 @@ reduction="mean", "sum" or "none". Others are added with `nn.losses.register("na
 jobs then know them by that name.
 """
 
+import inspect
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tensor
 from nn.errors import LayerShapeError, NetworkError
 from tensor import Array
+
+if TYPE_CHECKING:
+    from nn.layer import Layer
 
 Reduction = Literal["mean", "sum", "none"]
 Loss = Callable[..., Array]
@@ -35,14 +40,27 @@ def register(name: str) -> Callable[[LossType], LossType]:
     return remember
 
 
-def by_name(name: str) -> Loss:
-    """The loss that a definition calls `name`; raises `NetworkError` for an unknown one."""
+def by_name(name: str, **options: Any) -> Loss:
+    """The loss that a definition calls `name`, with the `options` that are its "params" there.
+
+    Raises `NetworkError` for an unknown one, or options that it does not take.
+    """
     if name not in _LOSSES:
         raise NetworkError(
             f"There is no loss {name!r}. Known are: {', '.join(_LOSSES)}. "
             "Make one of your own known by @nn.losses.register(name)."
         )
-    return _LOSSES[name]
+    known = [*inspect.signature(_LOSSES[name]).parameters][2:]
+    unknown = next((option for option in options if option not in known or option == "reduction"), None)
+    if unknown is not None:
+        others = ", ".join(option for option in known if option != "reduction") or "none"
+        raise NetworkError(f"The loss {name!r} has no option {unknown!r}; it has: {others}.")
+    return partial(_LOSSES[name], **options) if options else _LOSSES[name]
+
+
+def of(network: "Layer") -> Loss:
+    """The loss that `network` names, with its options."""
+    return by_name(network.loss, **network.loss_options)
 
 
 def names() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import nn
 import tensor
 from nn import losses
 from nn.autograd import differentiate, recording
-from nn.errors import LayerShapeError, NetworkError
+from nn.errors import DefinitionError, LayerShapeError, NetworkError
 from tensor import Array, Device
 
 
@@ -129,11 +129,33 @@ def test_a_registered_loss_is_known_to_definitions_and_trains(device: Device) ->
     network.loss = "test_cubed"
     again = nn.load_definition(nn.to_definition(network)).initialize(device)
     x, wanted = tensor.ones((1, 2), device=device), tensor.full((1, 1), 3.0, device=device)
-    step = nn.value_and_grad(again, lambda: losses.by_name(again.loss)(again(x), wanted))
+    step = nn.value_and_grad(again, lambda: losses.of(again)(again(x), wanted))
     before, _ = step()
     assert float(before) == pytest.approx(abs(float(again(x)[0, 0]) - 3) ** 3, rel=1e-5)
     again.vector[...] = again.vector - again.gradient * 0.01
     assert float(step()[0]) < float(before)
+
+
+def test_options_of_a_loss_are_kept_by_definitions_and_count(device: Device) -> None:
+    network = nn.Sequential(fc=nn.Linear(3, 4))
+    network.loss_options = {"label_smoothing": 0.2, "ignore_index": 1}
+    definition = nn.to_definition(network)
+    assert definition[1]["params"] == {"label_smoothing": 0.2, "ignore_index": 1}
+    again = nn.load_definition(definition)
+    assert nn.to_definition(again) == definition
+    logits = tensor.asarray(numpy.eye(3, 4, dtype=numpy.float32), device=device)
+    labels = tensor.asarray([0, 1, 3], device=device)
+    wanted = losses.softmax_cross_entropy(logits, labels, label_smoothing=0.2, ignore_index=1)
+    assert float(losses.of(again)(logits, labels)) == float(wanted)
+    assert float(wanted) != pytest.approx(float(losses.softmax_cross_entropy(logits, labels)), rel=0.01)
+
+
+@pytest.mark.parametrize("params", [{"smoothing": 0.1}, {"reduction": "sum"}])
+def test_an_option_that_a_loss_does_not_have(params: dict[str, Any]) -> None:
+    definition = nn.to_definition(nn.Sequential(fc=nn.Linear(3, 4)))
+    definition[1]["params"] = params
+    with pytest.raises(DefinitionError, match=r"Layer 'loss': .* has no option '.*'; it has: label_smooth"):
+        nn.load_definition(definition)
 
 
 def test_a_name_is_given_once() -> None:
