@@ -1,15 +1,16 @@
 """The jobs that `mesh start` knows, and how a file of one's own becomes one."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nn
 from mesh import codec
 from mesh.errors import UsageError
-from mesh.job import Job
+from mesh.job import LENGTH, Job
 from mesh.uses import load_file, load_uses
 from nn.errors import DefinitionError, NetworkError
 
@@ -25,18 +26,30 @@ class Options:
     momentum: float | None = None
     codec: str | None = None
     seed: int | None = None
+    length: int | None = None
+
+
+def _sgd(steps: int, weight_decay: float = 0.0) -> nn.Optimizer:
+    return nn.SGD(lr=0.05, momentum=0.9, weight_decay=weight_decay)
+
+
+def _adamw(steps: int) -> nn.Optimizer:
+    schedule = nn.Schedule("cosine", steps=steps, warmup=min(100, steps // 10), end=0.1)
+    return nn.AdamW(lr=2e-3, beta2=0.99, weight_decay=0.1, schedule=schedule)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model by name with the data set and the settings that train it well."""
+    """A model by name with the data set and the settings that train it well.
+
+    `steps` are for texts, and `epochs` for images. `optimizer` is told how many steps there will be.
+    """
 
     model: str
     data: str
-    epochs: int
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 0.0
+    epochs: int = 0
+    steps: int = 0
+    optimizer: Callable[[int], nn.Optimizer] = _sgd
     batch: int = 120
     evaluate_every: int = 0
 
@@ -44,7 +57,17 @@ class Recipe:
 RECIPES = {
     "digits": Recipe("lenet", "digits", epochs=80, evaluate_every=100),  # 1,000 steps: half a minute
     "lenet": Recipe("lenet", "mnist", epochs=20),
-    "resnet18": Recipe("resnet18", "digits", epochs=20, weight_decay=5e-4, evaluate_every=50),
+    "resnet18": Recipe(
+        "resnet18", "digits", epochs=20, optimizer=partial(_sgd, weight_decay=5e-4), evaluate_every=50
+    ),
+    "chargpt": Recipe(
+        "chargpt",
+        "tinyshakespeare",
+        steps=1500,
+        optimizer=_adamw,
+        batch=16,
+        evaluate_every=250,
+    ),
 }
 
 
@@ -55,7 +78,8 @@ def make_job(name: str, options: Options | None = None, uses: Iterable[Path] = (
     exist, with what does, and DataError where the data set of a recipe is not to be had.
     """
     options = options or Options()
-    _check_known("data set", options.data, nn.data.names())
+    if options.data is None or not nn.data.is_text(options.data):
+        _check_known("data set", options.data, nn.data.names())
     _check_known("codec", options.codec, codec.names())
     loaded = load_uses(uses)
     return replace(_overridden(_found(name, options), options), uses=loaded)
@@ -98,16 +122,25 @@ def _found(name: str, options: Options) -> Job:
 
 
 def _from_recipe(recipe: Recipe, options: Options) -> Job:
-    """The recipe's model made to fit the data's images; its epochs counted in steps."""
-    data = options.data or recipe.data
-    dataset = nn.data.load(data)
-    batch = options.batch or recipe.batch
+    """The recipe's model made to fit the data; its epochs counted in steps."""
+    data, batch = options.data or recipe.data, options.batch or recipe.batch
+    if nn.data.is_text(data) != (recipe.steps > 0):
+        kinds = ("a text", "images") if recipe.steps else ("images", "a text")
+        raise UsageError(f"{recipe.model} is trained on {kinds[0]}, and {data} is {kinds[1]}: change --data.")
+    if recipe.steps:
+        text = nn.data.load_text(data)
+        sizes: dict[str, Any] = {"vocabulary": len(text.characters), "context": options.length or LENGTH}
+        steps = recipe.steps
+    else:
+        dataset = nn.data.load(data)
+        sizes = {"input_shape": dataset.input_shape, "classes": dataset.classes}
+        steps = max(1, recipe.epochs * len(dataset.train_images) // batch)
     return Job(
-        network=nn.models.by_name(recipe.model, input_shape=dataset.input_shape, classes=dataset.classes),
+        network=nn.models.by_name(recipe.model, **sizes),
         data=data,
-        optimizer=nn.SGD(recipe.lr, recipe.momentum, recipe.weight_decay),
+        optimizer=recipe.optimizer(options.steps or steps),
         batch=batch,
-        steps=max(1, recipe.epochs * len(dataset.train_images) // batch),
+        steps=steps,
         evaluate_every=recipe.evaluate_every,
     )
 
@@ -144,8 +177,9 @@ def _job_of(network: nn.Layer, path: Path, attribute: str, options: Options) -> 
 
 def _named_data(source: str, options: Options) -> str:
     if options.data is None:
+        known = ", ".join((*nn.data.names(), *nn.data.text_names()))
         raise UsageError(
-            f"{source} is a network without data: add --data with one of {', '.join(nn.data.names())}."
+            f"{source} is a network without data: add --data with one of {known}, or a text of yours (*.txt)."
         )
     return options.data
 
@@ -153,7 +187,7 @@ def _named_data(source: str, options: Options) -> str:
 def _overridden(job: Job, options: Options) -> Job:
     chosen = {
         name: value
-        for name in ("data", "steps", "batch", "codec", "seed")
+        for name in ("data", "steps", "batch", "codec", "seed", "length")
         if (value := getattr(options, name)) is not None
     }
     rates = {name: value for name in ("lr", "momentum") if (value := getattr(options, name)) is not None}

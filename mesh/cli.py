@@ -85,7 +85,7 @@ def main(ctx: click.Context) -> None:
 
 @main.command()
 @click.argument("job", default="digits")
-@click.option("--data", metavar="NAME", help="Data set: digits, mnist or mnist10k.")
+@click.option("--data", metavar="NAME", help="Data set: digits, mnist, mnist10k or tinyshakespeare.")
 @click.option(
     "--steps", metavar="N", type=click.IntRange(min=1), help="Steps to train; each job has its own default."
 )
@@ -93,6 +93,12 @@ def main(ctx: click.Context) -> None:
 @click.option("--lr", metavar="X", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
 @click.option(
     "--momentum", metavar="X", type=click.FloatRange(min=0, max=1, max_open=True), help="Momentum of SGD."
+)
+@click.option(
+    "--length",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Characters of a sample, where the data is a text.",
 )
 @click.option("--codec", metavar="NAME", help="dettmers8 (8 bits a value), adaptive8, fp16 or fp32.")
 @click.option(
@@ -128,8 +134,8 @@ def start(
 ) -> None:
     """Train a job; others may join at any time.
 
-    JOB is digits (the default), lenet, a network in JSON (network.json, with --data), or a job or a network
-    in a Python file of your own (file.py:name).
+    JOB is digits (the default), lenet, resnet18, chargpt, a network in JSON (network.json, with --data), or a
+    job or a network in a Python file of your own (file.py:name).
     """
     from mesh.catalog import Options, make_job, used_files
     from mesh.node import Node

@@ -4,6 +4,9 @@ give.
 A peer that joins without the data gets the list of chunks, the manifest, and asks for what its next samples
 need first and for the rest behind. What arrives is checked against its name and kept in the user's cache
 folder, so that it travels once.
+
+Of images, a sample is a row. Of a text, sample i is the `length` characters that begin at place i, and its
+labels are the characters that follow each of them: the text itself lies here, and travels, once.
 """
 
 import hashlib
@@ -19,13 +22,14 @@ import numpy as np
 
 from mesh.errors import JobFailedError, ProtocolError
 from mesh.message import PAYLOAD_BYTES_MOST, Payload
-from nn.data import Dataset
+from nn.data import Dataset, Text, is_text, load, load_text, pieces
 from tensor.program import cache_folder
 
 CHUNK_BYTES = 1 << 20
 WAIT_S = 60.0
 _HEXADECIMAL = frozenset("0123456789abcdef")
-PARTS = ("train_images", "train_labels", "test_images", "test_labels")
+IMAGE_PARTS = ("train_images", "train_labels", "test_images", "test_labels")
+TEXT_PARTS = ("train", "validation")
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A data set without its contents: everything that a peer must know to ask for them."""
+    """A data set without its contents: everything that a peer must know to ask for them.
+
+    `length` is that of a text's samples, and 0 for images.
+    """
 
     name: str
     classes: int
     scale: float
     source: str
     licence: str
+    length: int
     parts: tuple[Part, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,8 +86,12 @@ class Manifest:
 
     def check(self) -> None:
         """Raise ValueError unless the parts are those of a data set and their sizes fit their chunks."""
-        if tuple(part.name for part in self.parts) != PARTS:
+        if tuple(part.name for part in self.parts) != (TEXT_PARTS if self.length else IMAGE_PARTS):
             raise ValueError(f"its parts are {[part.name for part in self.parts]}")
+        if self.length and any(
+            len(part.shape) != 1 or not 0 < self.length < part.shape[0] for part in self.parts
+        ):
+            raise ValueError(f"samples of {self.length} characters do not fit its text")
         for part in self.parts:
             chunks = -(-part.shape[0] // max(part.rows, 1)) if part.shape else 0
             size_bytes = part.rows * math.prod(part.shape[1:]) * np.dtype(part.dtype).itemsize
@@ -100,7 +112,17 @@ class Manifest:
     @property
     def samples(self) -> int:
         """Number of training samples."""
-        return self.parts[0].shape[0]
+        return self.parts[0].shape[0] - self.length
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample as a network takes it."""
+        return (self.length,) if self.length else self.parts[0].shape[1:]
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """The shape of one sample's labels."""
+        return (self.length,) if self.length else self.parts[1].shape[1:]
 
 
 class Store:
@@ -123,14 +145,25 @@ class Store:
         self._arrived = threading.Condition()
 
     @classmethod
-    def of(cls, dataset: Dataset) -> "Store":
-        """A complete store with the contents of `dataset`."""
-        parts = tuple(_cut(name, getattr(dataset, name)) for name in PARTS)
-        manifest = Manifest(
-            dataset.name, dataset.classes, dataset.scale, dataset.source, dataset.licence, parts
-        )
+    def loaded(cls, name: str, length: int) -> "Store":
+        """A complete store of the data set `name`, read from this machine; raises DataError."""
+        return cls.of(load_text(name), length) if is_text(name) else cls.of(load(name))
+
+    @classmethod
+    def of(cls, data: Dataset | Text, length: int = 0) -> "Store":
+        """A complete store with the contents of `data`; a text is cut in samples of `length` characters.
+
+        Raises DataError for a text that is too short.
+        """
+        names = TEXT_PARTS if isinstance(data, Text) else IMAGE_PARTS
+        parts = tuple(_cut(name, getattr(data, name)) for name in names)
+        if isinstance(data, Text):
+            data.validation_windows(length)  # is it long enough?
+            manifest = Manifest(data.name, len(data.characters), 1.0, "", "", length, parts)
+        else:
+            manifest = Manifest(data.name, data.classes, data.scale, data.source, data.licence, 0, parts)
         store = cls(manifest, None)
-        store.arrays = {name: np.ascontiguousarray(getattr(dataset, name)) for name in PARTS}
+        store.arrays = {name: np.ascontiguousarray(getattr(data, name)) for name in names}
         store._missing.clear()
         return store
 
@@ -182,26 +215,43 @@ class Store:
         return True
 
     def gather(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images uint8[n, H, W, C] and labels int32[n] of the training samples `ids`, waiting for chunks on
-        their way.
+        """The training samples `ids` with their labels, waiting for chunks on their way: uint8 [n, H, W, C]
+        and int32 [n], or of a text int32 [n, length] both.
 
         Raises JobFailedError when they have not come in a minute.
         """
+        if self.manifest.length:
+            self._await("train", ids, self.manifest.length)
+            return pieces(self.arrays["train"], ids, self.manifest.length)
         self._await("train_images", ids)
         self._await("train_labels", ids)
         return self.arrays["train_images"][ids], self.arrays["train_labels"][ids]
 
     def test(self) -> tuple[np.ndarray, np.ndarray]:
-        """All test images and labels, waiting for them as `gather` does."""
-        for name in ("test_images", "test_labels"):
-            self._await(name, np.arange(len(self.arrays[name])))
+        """All test samples and labels, waiting for them as `gather` does; of a text its pieces, one behind
+        the other.
+        """
+        for name in self.arrays:
+            if not name.startswith("train"):
+                self._await(name, np.arange(len(self.arrays[name])))
+        if self.manifest.length:
+            text, length = self.arrays["validation"], self.manifest.length
+            return pieces(text, np.arange(0, len(text) - length, length), length)
         return self.arrays["test_images"], self.arrays["test_labels"]
 
-    def _await(self, name: str, ids: np.ndarray) -> None:
+    def _await(self, name: str, ids: np.ndarray, behind: int = 0) -> None:
+        """Wait for the rows `ids`, and as many as `behind` after each."""
         if self.complete:
             return
         part = next(part for part in self.manifest.parts if part.name == name)
-        needed = {part.digests[number] for number in np.unique(ids // part.rows).tolist()}
+        chunks = {
+            number
+            for first, last in zip(
+                (ids // part.rows).tolist(), ((ids + behind) // part.rows).tolist(), strict=True
+            )
+            for number in range(first, last + 1)
+        }
+        needed = {part.digests[number] for number in chunks}
         with self._arrived:
             self._urgent.update(dict.fromkeys(digest for digest in sorted(needed) if digest in self._missing))
             if not self._arrived.wait_for(lambda: not needed & self._missing.keys(), WAIT_S):

@@ -10,6 +10,7 @@ from mesh import codec
 from mesh.errors import ProtocolError, UsageError
 
 MOST_STEPS = 1 << 40
+LENGTH = 64  # of a text's samples, unless a job says otherwise
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Job:
     """One training run, the same for every peer.
 
     `network` is an `nn.Sequential` or its definition (a list of dicts), `optimizer` an `nn.Optimizer` or its
-    definition. `data` names a data set; `batch` is the number of samples of one step over all peers;
+    definition. `data` names a data set, or a text, whose samples have `length` characters; `batch` is the
+    number of samples of one step over all peers;
     `evaluate_every` steps the test samples are measured (0: at the end of every epoch). `uses` names the
     files with layers of one's own, with the SHA-256 of each. Raises UsageError where a value makes no
     sense, and nn's errors where a network is none.
@@ -33,6 +35,7 @@ class Job:
     block: int = 256
     evaluate_every: int = 0
     uses: tuple[tuple[str, str], ...] = ()
+    length: int = LENGTH
 
     def __post_init__(self) -> None:
         if isinstance(self.network, nn.Layer):
@@ -44,6 +47,7 @@ class Job:
         _require(
             0 <= self.seed < 1 << 32, f"the seed {self.seed}: give a number from 0 to 2^32 − 1 with --seed"
         )
+        _require(self.length >= 1, f"samples of {self.length} characters: give 1 or more with --length")
         _require(self.evaluate_every >= 0, f"evaluate_every is {self.evaluate_every}: give 0 or more")
         codec.by_name(self.codec, self.block)
         nn.load_optimizer(self.optimizer)

@@ -75,7 +75,7 @@ def progress(facts: Snapshot) -> str:
     if facts.accuracy is not None:
         parts.append(f"accuracy {percent(facts.accuracy)}")
     parts += [
-        f"{facts.samples_s:,.0f} images/s",
+        f"{facts.samples_s:,.0f} samples/s",
         f"{bytes_per_second(facts.bytes_s)} sent",
         plural(len(facts.members), "peer"),
         f"view {facts.view}",

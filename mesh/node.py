@@ -94,7 +94,7 @@ class Node:
         Raises nn.DataError without the data, tensor's DeviceError without the device, UsageError where the
         port is taken.
         """
-        store = Store.of(nn.data.load(job.data))
+        store = Store.loaded(job.data, job.length)
         if job.batch > store.manifest.samples:
             raise UsageError(
                 f"a batch of {job.batch} is more than the {store.manifest.samples} samples of {job.data}"

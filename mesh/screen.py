@@ -4,9 +4,9 @@ mesh · digits · 139,770 parameters · dettmers8                        trainin
 Add a peer on this machine:  mesh join 127.0.0.1:7680
 
 step 212 / 500 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━ 42 %
-loss 0.0312    accuracy 97.31 %    4,211 images/s    1.3 MB/s sent    view 3
+loss 0.0312    accuracy 97.31 %    4,211 samples/s    1.3 MB/s sent    view 3
 
-peer      device                                    role    share   images/s
+peer      device                                    role    share   samples/s
 3f9a21 ●  NVIDIA H200                               full       90      3,120
 """
 
@@ -149,7 +149,7 @@ def _measurements(facts: Snapshot) -> Text:
     pairs = (
         ("loss ", loss, ""),
         ("accuracy ", accuracy, ""),
-        ("", f"{facts.samples_s:,.0f}", " images/s"),
+        ("", f"{facts.samples_s:,.0f}", " samples/s"),
         ("", bytes_per_second(facts.bytes_s), " sent"),
         ("view ", str(facts.view), ""),
     )
@@ -164,7 +164,7 @@ def _peers(members: tuple[MemberFacts, ...], rows: int, me: str) -> RenderableTy
     table.add_column("device", ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("role", no_wrap=True)
     table.add_column("share", justify="right", no_wrap=True)
-    table.add_column("images/s", justify="right", no_wrap=True)
+    table.add_column("samples/s", justify="right", no_wrap=True)
     for member in members[:rows]:
         table.add_row(
             Text(

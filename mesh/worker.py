@@ -103,8 +103,11 @@ class Worker:
         return Prepared(self.plan, self.device.name, speeds[-1])
 
     def _blank(self, samples: int) -> tuple[np.ndarray, np.ndarray]:
-        shape = self.store.arrays["train_images"].shape[1:]
-        return np.zeros((samples, *shape), np.uint8), np.zeros(samples, np.int32)
+        manifest = self.store.manifest
+        dtype = np.int32 if manifest.length else np.uint8
+        return np.zeros((samples, *manifest.sample_shape), dtype), np.zeros(
+            (samples, *manifest.label_shape), np.int32
+        )
 
     def _warm_up(self, samples: int) -> float:
         """Samples/s of the second of two gradients, all of it encoded."""
@@ -253,7 +256,7 @@ class Worker:
         return Measured(step, accuracy, loss)
 
     def _measure(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-        """Accuracy and mean loss of the present weights on uint8[n, H, W, C] and int32[n]."""
+        """Accuracy and mean loss a label of the present weights, on samples as `Store.test` gives them."""
         self.network.evaluate()
         right, loss = 0.0, 0.0
         for start in range(0, len(images), TEST_BATCH):
@@ -263,7 +266,7 @@ class Worker:
             right += float(nn.accuracy(logits, y)) * y.size
             loss += float(nn.losses.of(self.network)(logits, y, reduction="sum"))
         self.network.train()
-        return right / len(images), loss / len(images)
+        return right / labels.size, loss / labels.size
 
     def _save(self, step: int, emit: Emit) -> None:
         if self._run is not None:
@@ -306,11 +309,12 @@ class _Steps:
         self._before = tensor.zeros(network.state.shape, dtype=tensor.float32, device=worker.device)
 
     def as_input(self, images: tensor.Array) -> tensor.Array:
-        """uint8 images as the network's float32 input."""
-        return tensor.astype(images, tensor.float32) * self._worker.store.manifest.scale
+        """uint8 images as the network's float32 input; a text's tokens as they are."""
+        manifest = self._worker.store.manifest
+        return images if manifest.length else tensor.astype(images, tensor.float32) * manifest.scale
 
     def loss(self) -> float:
-        """The loss sum over the samples of the run in progress."""
+        """The loss sum over the samples of the run in progress; a sample's is the mean over its labels."""
         return self._loss_before + float(self._loss) if self._loss is not None else 0.0
 
     def run(
@@ -366,6 +370,8 @@ class _Steps:
 
         def loss_function() -> tensor.Array:
             loss = nn.losses.of(network)(network(self.as_input(x)), y, reduction="sum")
+            if y.size > len(y):
+                loss = loss * (len(y) / y.size)
 
             def note() -> None:  # at each replay: every size has a loss of its own
                 self._loss = loss

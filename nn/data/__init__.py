@@ -14,10 +14,10 @@ from nn.data.dataset import Dataset
 from nn.data.digits import load_digits
 from nn.data.idx import read_idx
 from nn.data.mnist import load_mnist, load_mnist10k
-from nn.data.text import Text, load_text
+from nn.data.text import Text, is_text, load_text, pieces, text_names
 from nn.errors import DataError
 
-__all__ = ["Dataset", "Text", "load", "load_text", "names", "read_idx"]
+__all__ = ["Dataset", "Text", "is_text", "load", "load_text", "names", "pieces", "read_idx", "text_names"]
 
 _LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": load_digits,

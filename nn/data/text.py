@@ -53,17 +53,36 @@ class Text:
 
         Where they begin is a function of (seed, step) alone. Raises `DataError` for a text that is too short.
         """
-        windows = _windows(self.train, length, self.name)
+        places = len(_windows(self.train, length, self.name))
         key = hashlib.sha256(f"text:{seed}:{step}".encode()).digest()
         bits = numpy.random.Philox(key=int.from_bytes(key[:16], "little")).random_raw(size)
-        return _pair(windows[bits % numpy.uint64(len(windows))])
+        return pieces(self.train, bits % numpy.uint64(places), length)
 
     def validation_windows(self, length: int) -> tuple[Tokens, Tokens]:
         """The validation part cut in pieces, and what follows each character: int32 [pieces, length].
 
         Less than a piece is left out at the end. Raises `DataError` for a text that is too short.
         """
-        return _pair(_windows(self.validation, length, self.name)[::length])
+        places = len(_windows(self.validation, length, self.name))
+        return pieces(self.validation, numpy.arange(0, places, length), length)
+
+
+def pieces(
+    tokens: NDArray[numpy.integer], places: NDArray[numpy.integer], length: int
+) -> tuple[Tokens, Tokens]:
+    """The `length` tokens from each of `places`, and the tokens that follow each: int32 [places, length]."""
+    whole = numpy.lib.stride_tricks.sliding_window_view(tokens, length + 1)[places].astype(numpy.int32)
+    return whole[:, :-1].copy(), whole[:, 1:].copy()
+
+
+def is_text(name: str) -> bool:
+    """Whether `load_text`, not `load`, reads the data set `name`: a known text, or a file *.txt."""
+    return name in _FILES or name.endswith(".txt")
+
+
+def text_names() -> tuple[str, ...]:
+    """The names that `load_text` knows."""
+    return tuple(_FILES)
 
 
 def load_text(name: str | Path, validation: float = 0.1, root: str | Path | None = None) -> Text:
@@ -120,8 +139,3 @@ def _windows(tokens: NDArray[numpy.integer], length: int, name: str) -> NDArray[
             "expected a length of at least 1 and a longer text."
         )
     return numpy.lib.stride_tricks.sliding_window_view(tokens, length + 1)
-
-
-def _pair(windows: NDArray[numpy.integer]) -> tuple[Tokens, Tokens]:
-    whole = windows.astype(numpy.int32)
-    return whole[:, :-1].copy(), whole[:, 1:].copy()

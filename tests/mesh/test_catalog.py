@@ -63,6 +63,21 @@ def test_lenet_counts_its_epochs_in_steps_and_fits_its_data() -> None:
     assert make_job("lenet", Options(data="digits")).network == make_job("digits").network
 
 
+def test_chargpt_is_made_for_its_text(tmp_path: Path) -> None:
+    text = "to be or not to be, " * 100
+    path = written(tmp_path, "mine.txt", text)
+    job = make_job("chargpt", Options(data=str(path), length=16, steps=40))
+    assert job.network == nn.to_definition(nn.models.chargpt(vocabulary=len(set(text)), context=16))
+    assert (job.data, job.length, job.steps, job.optimizer["type"]) == (str(path), 16, 40, "adamw")
+    assert job.optimizer["params"]["schedule"]["steps"] == 40
+    with pytest.raises(
+        UsageError, match=r"chargpt is trained on a text, and digits is images: change --data"
+    ):
+        make_job("chargpt", Options(data="digits"))
+    with pytest.raises(UsageError, match=r"lenet is trained on images, and .*txt is a text: change --data"):
+        make_job("lenet", Options(data=str(path)))
+
+
 def test_options_override_and_the_rest_stays() -> None:
     job = make_job("digits", Options(steps=7, lr=0.5, codec="fp32", seed=3))
     plain = make_job("digits")

@@ -11,7 +11,8 @@ import pytest
 from mesh import datasets
 from mesh.datasets import Manifest, Store
 from mesh.errors import JobFailedError, ProtocolError
-from nn.data import Dataset
+from nn.data import Dataset, Text
+from nn.errors import DataError
 
 
 @pytest.fixture
@@ -177,3 +178,53 @@ def test_equal_chunks_fill_every_place_they_belong_in(monkeypatch):
     assert store.complete
     for name, array in source.arrays.items():
         np.testing.assert_array_equal(store.arrays[name], array)
+
+
+@pytest.fixture
+def text() -> Text:
+    tokens = np.random.default_rng(2).integers(0, 7, 130).astype(np.uint8)
+    return Text("letters", "abcdefg", tokens[:100], tokens[100:])
+
+
+def test_of_a_text_each_place_is_a_sample_and_the_text_travels_once(text, monkeypatch):
+    monkeypatch.setattr(datasets, "CHUNK_BYTES", 16)
+    full = Store.of(text, length=20)
+    manifest = Manifest.from_dict(full.manifest.to_dict())
+    assert (manifest.samples, manifest.sample_shape, manifest.label_shape) == (80, (20,), (20,))
+    store = Store(manifest, None)
+    assert sum(part.shape[0] for part in manifest.parts) == 130
+    carry(full, store)
+    ids = np.array([79, 0, 33])
+    inputs, labels = store.gather(ids)
+    assert inputs.dtype == labels.dtype == np.int32
+    for place, x, y in zip(ids, inputs, labels, strict=True):
+        np.testing.assert_array_equal(x, text.train[place : place + 20])
+        np.testing.assert_array_equal(y, text.train[place + 1 : place + 21])
+    wanted = text.validation_windows(20)
+    for got, piece in zip(store.test(), wanted, strict=True):
+        np.testing.assert_array_equal(got, piece)
+
+
+def test_a_sample_of_a_text_waits_for_every_chunk_it_lies_in(text, monkeypatch):
+    monkeypatch.setattr(datasets, "CHUNK_BYTES", 16)
+    monkeypatch.setattr(datasets, "WAIT_S", 0.05)
+    full = Store.of(text, length=25)
+    store = Store(full.manifest, None)
+    digests = full.manifest.parts[0].digests
+    for missing in (1, 2):  # places 20 to 45 are in chunks 1 and 2
+        carry(full, store, [digest for number, digest in enumerate(digests) if number != missing])
+        with pytest.raises(JobFailedError, match="1 parts of letters"):
+            store.gather(np.array([20]))
+        store = Store(full.manifest, None)
+    carry(full, store, list(digests[1:3]))
+    np.testing.assert_array_equal(store.gather(np.array([20]))[1][0], text.train[21:46])
+
+
+def test_texts_that_are_too_short_and_manifests_of_texts_that_lie(text):
+    with pytest.raises(DataError, match="letters has a part of 30 characters"):
+        Store.of(text, length=30)
+    facts = Store.of(text, length=29).manifest.to_dict()
+    Manifest.from_dict(facts)
+    for wrong in ({"length": 30}, {"length": -1}, {"length": 0}, {"parts": facts["parts"][:1]}):
+        with pytest.raises(ProtocolError):
+            Manifest.from_dict({**facts, **wrong})

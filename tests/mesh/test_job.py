@@ -41,6 +41,7 @@ def test_the_digest_is_the_hash_of_everything_in_it():
         "block": 512,
         "evaluate_every": 1,
         "uses": (("a.py", "0"),),
+        "length": 32,
         "network": nn.models.lenet((28, 28, 1)),
     }
     assert set(changes) == {field.name for field in dataclasses.fields(Job)}

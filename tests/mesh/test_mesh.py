@@ -158,6 +158,27 @@ network = nn.Sequential(nn.Flatten(), Doubling(1.5), nn.Linear(64, 10))
 """
 
 
+def test_a_language_model_trains_across_three_peers_that_fetch_the_text(peers, tmp_path):
+    text, job = tmp_path / "mine.txt", tmp_path / "language.py"
+    text.write_text("she sells sea shells by the sea shore. " * 200)
+    job.write_text(
+        "import mesh, nn\n"
+        "network = nn.models.chargpt(13, context=16, depth=1, heads=2, channels=32)\n"
+        f"job = mesh.Job(network, {str(text)!r}, nn.AdamW(lr=0.01), batch=30, steps=100000, length=16,\n"
+        "              evaluate_every=50)\n"
+    )
+    first = peers.start(f"{job}:job")
+    assert first.step(1)["loss"] > 1.5
+    text.unlink()
+    others = [peers.join(first) for _ in range(2)]
+    for peer in (first, *others):
+        peer.view(3)
+    common_step([first, *others])
+    for peer in (first, *others):
+        peer.wait(lambda fact: fact["event"] == "evaluated" and fact["loss"] < 0.5)
+    check_steps([first, *others], batch=30)
+
+
 def test_layer_of_ones_own_trains_across_three_peers(peers, tmp_path):
     layers = tmp_path / "my_layers.py"
     layers.write_text(LAYERS)

@@ -51,7 +51,7 @@ def test_the_picture() -> None:
         "Add a peer on this machine:  mesh join 127.0.0.1:7680",
         "step 250 / 1,000",
         "25 %",
-        "loss 0.0312    accuracy 97.31 %    4,211 images/s    1.25 MB/s sent    view 3",
+        "loss 0.0312    accuracy 97.31 %    4,211 samples/s    1.25 MB/s sent    view 3",
         "Peer 000001 joined, on a device.",
     ):
         assert part in text
@@ -83,7 +83,7 @@ def test_nothing_is_shown_that_was_not_measured() -> None:
     before = facts(0, state="joining", step=0, steps=0, data="", codec="", parameters=0)
     text = "\n".join(lines_drawn(before))
     assert "Asking to be let in" in text
-    assert "images/s" not in text
+    assert "samples/s" not in text
 
 
 def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_lines_tell_events_at_once_and_progress_every_two_seconds() -> None:
         "View 2 begins at step 1 with 1 peer.",
     ]
     assert said[4] == (
-        "step 21/1,000  loss 0.0312  accuracy 97.31 %  4,211 images/s  1.25 MB/s sent  2 peers  view 3"
+        "step 21/1,000  loss 0.0312  accuracy 97.31 %  4,211 samples/s  1.25 MB/s sent  2 peers  view 3"
     )
     assert [line.split()[1] for line in said[4:]] == ["21/1,000", "41/1,000", "61/1,000", "81/1,000"]
 

@@ -124,6 +124,31 @@ def test_gradient_does_not_depend_on_micro_batches(store, device, monkeypatch):
     np.testing.assert_allclose(pieces, whole, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}])
+def test_of_a_text_the_gradient_is_the_mean_over_all_labels(device, options):
+    tokens = np.random.default_rng(3).integers(0, 11, 400).astype(np.uint8)
+    letters = Store.of(nn.data.Text("letters", "abcdefghijk", tokens[:300], tokens[300:]), length=8)
+    small = nn.models.chargpt(11, context=8, depth=1, heads=2, channels=16)
+    small.loss_options = options
+    worker = Worker(Job(small, "letters", codec="fp32", batch=30, length=8), letters, device, None)
+    ids = np.arange(5, 35)
+    parts = [pushes(worker, 1, some) for some in (ids[:7], ids[7:])]
+    got = vector(merged(worker, 1, parts))
+    network = nn.load_definition(worker.job.network).initialize(device, 0)
+    with tensor.use_device(device):
+        x, y = map(tensor.asarray, letters.gather(ids))
+        loss, _ = nn.value_and_grad(
+            network, lambda: nn.losses.softmax_cross_entropy(network(x), y, **options)
+        )()
+        np.testing.assert_allclose(got, np.asarray(network.gradient), rtol=2e-4, atol=1e-6)
+        assert sum(part[0].loss for part in parts) / 30 == pytest.approx(float(loss), rel=1e-5)
+        (measured,) = do(worker, Evaluate(1))
+        x, y = map(tensor.asarray, letters.test())
+        logits = network.evaluate()(x)
+        assert measured.loss == pytest.approx(float(nn.losses.of(network)(logits, y)), rel=1e-5)
+        assert measured.accuracy == pytest.approx(float(nn.accuracy(logits, y)), abs=1e-6)
+
+
 def one_step(worker: Worker) -> tuple[Worker, int, list[dict[int, Push]]]:
     return worker, 1, [pushes(worker, 1, IDS)]
 
