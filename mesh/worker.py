@@ -72,7 +72,7 @@ class Worker:
         self.view: ViewKey | None = None
         self.network = nn.load_definition(job.network).initialize(self.device, job.seed)
         self.optimizer = nn.load_optimizer(job.optimizer)
-        self.optimizer.initialize(self.network.vector)
+        self.optimizer.initialize(self.network.vector, self.network.table)
         self.codec = codecs.by_name(job.codec, job.block)
         samples = store.manifest.samples
         evaluate_every = job.evaluate_every or max(samples // job.batch, 1)
@@ -93,7 +93,7 @@ class Worker:
         speeds = [self._warm_up(size) for size in sorted({1, 8, min(self.plan.batch, MICRO_BATCH)})]
         blank = tensor.zeros(self.network.state.shape, dtype=tensor.float32, device=self.device)
         optimizer = nn.load_optimizer(self.job.optimizer)
-        optimizer.initialize(self.network.vector)
+        optimizer.initialize(self.network.vector, self.network.table)
         values = np.zeros(self.plan.buckets[0].size, np.float32)
         self.codec.decode_add(self.codec.encode(values), values)
         self.network.advance(optimizer, blank, blank.copy())
@@ -229,7 +229,7 @@ class Worker:
 
     def _install(self, parts: tuple[Payload, ...]) -> None:
         self._exact = tensor.zeros(self.network.state.shape, dtype=tensor.float32, device=self.device)
-        self._exact_optimizer.initialize(self.network.vector)
+        self._exact_optimizer.initialize(self.network.vector, self.network.table)
         state = b"".join(parts)
         vectors = _exact_state(self._exact, self._exact_optimizer)
         needed = 4 * sum(vector.size for vector in vectors)
@@ -242,7 +242,7 @@ class Worker:
 
     def _promote(self, orphan: bool) -> None:
         if orphan:
-            self.optimizer.initialize(self.network.vector)
+            self.optimizer.initialize(self.network.vector, self.network.table)
             return
         assert self._exact is not None
         self.network.state[...] = self._exact

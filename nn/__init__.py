@@ -53,13 +53,14 @@ from nn.layers import (
 )
 from nn.losses import softmax_cross_entropy
 from nn.metrics import accuracy, perplexity, top_k_accuracy
-from nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, load_optimizer, register_optimizer
+from nn.optimizers import LAMB, SGD, Adam, AdamW, Optimizer, RMSprop, load_optimizer, register_optimizer
 from nn.overview import LayerSummary, Summary, summary
 from nn.saving import Saved, load, save
 from nn.schedules import Schedule
 
 __all__ = [
     "GELU",
+    "LAMB",
     "SGD",
     "Adam",
     "AdamW",

@@ -88,7 +88,7 @@ def load(path: str | Path, network: Layer | None = None, device: str | Device | 
     network.state[...] = _flat(Path(path), network, arrays)
     optimizer = load_optimizer(metadata["optimizer"]) if "optimizer" in metadata else None
     if optimizer is not None:
-        optimizer.initialize(network.vector)
+        optimizer.initialize(network.vector, network.table)
         for name, vector in optimizer.state.items():
             vector[...] = _fetch(Path(path), arrays, _STATE + name, vector.shape)
     return Saved(network, optimizer, metadata["step"], metadata["seed"])

@@ -16,10 +16,8 @@ class Schedule:
 
     "constant" 1 · "step" `factor` (0.1) to the power of the number of times that `every` steps are over ·
     "linear" and "cosine" from 1 down to `end` (0) at `steps` · "one_cycle" up from 0.04 to 1 at 30 % of
-    `steps`
-    and down to 0.0001, both by a cosine (L. Smith: "Super-Convergence", 2017). In the first `warmup` steps
-    the
-    factor also rises from 0 in a straight line.
+    `steps` and down to 0.0001 at the last one, both by a cosine, as PyTorch counts (L. Smith:
+    "Super-Convergence", 2017). In the first `warmup` steps the factor also rises from 0 in a straight line.
     """
 
     def __init__(
@@ -92,10 +90,10 @@ def _between(start: float, end: float, fraction: float) -> float:
 
 
 def _one_cycle(schedule: Schedule, done: int) -> float:
-    fraction = min(1.0, done / schedule.steps)
-    if fraction < 0.3:
-        return _between(0.04, 1.0, fraction / 0.3)
-    return _between(1.0, 0.0001, (fraction - 0.3) / 0.7)
+    top, last = 0.3 * schedule.steps - 1.0, schedule.steps - 1.0
+    if done < top:
+        return _between(0.04, 1.0, done / top)
+    return _between(1.0, 0.0001, min(1.0, (done - top) / (last - top)))
 
 
 def _stairs(schedule: Schedule, done: int) -> float:

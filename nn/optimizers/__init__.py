@@ -1,18 +1,19 @@
-"""How parameters follow from gradients, one launch over the network's flat vector; with the same bits
-everywhere."""
+"""How parameters follow from gradients, one launch or a few over the network's flat vector; with the same
+bits everywhere."""
 
 from typing import Any, TypeVar
 
 from nn.errors import NetworkError
 from nn.optimizers.adaptive import Adam, AdamW, RMSprop
 from nn.optimizers.descent import SGD
+from nn.optimizers.layerwise import LAMB
 from nn.optimizers.optimizer import Optimizer
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "load_optimizer", "register_optimizer"]
+__all__ = ["LAMB", "SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "load_optimizer", "register_optimizer"]
 
 OptimizerType = TypeVar("OptimizerType", bound=type[Optimizer])
 
-_TYPES: dict[str, type[Optimizer]] = {each.type_name: each for each in (SGD, Adam, AdamW, RMSprop)}
+_TYPES: dict[str, type[Optimizer]] = {each.type_name: each for each in (SGD, Adam, AdamW, RMSprop, LAMB)}
 
 
 def register_optimizer(made: OptimizerType) -> OptimizerType:

@@ -48,11 +48,17 @@ class Adam(Optimizer):
         return self._moved(w, g + numbers["weight_decay"] * w, state, numbers)
 
     def _moved(self, w: Number, g: Number, state: State, numbers: State) -> tuple[Number, State]:
+        averages = self.averages(g, state, numbers)
+        size = (averages["square"] / state["c2"]).sqrt() + numbers["eps"]
+        return w - numbers["lr"] * (averages["mean"] / state["c1"]) / size, averages
+
+    def averages(self, g: Number, state: State, numbers: State) -> State:
+        """The new means of the gradient and of its square."""
         one, beta1, beta2 = numbers["one"], numbers["beta1"], numbers["beta2"]
-        mean = beta1 * state["mean"] + (one - beta1) * g
-        square = beta2 * state["square"] + (one - beta2) * g * g
-        size = (square / state["c2"]).sqrt() + numbers["eps"]
-        return w - numbers["lr"] * (mean / state["c1"]) / size, {"mean": mean, "square": square}
+        return {
+            "mean": beta1 * state["mean"] + (one - beta1) * g,
+            "square": beta2 * state["square"] + (one - beta2) * g * g,
+        }
 
 
 class AdamW(Adam):

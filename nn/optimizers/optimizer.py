@@ -14,8 +14,8 @@ An author names the vectors that the optimizer keeps and its numbers, and writes
             return w - average * numbers["lr"], {"average": average}
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy
 
@@ -28,6 +28,9 @@ from nn.schedules import Schedule, load_schedule
 from tensor import Array
 from tensor.kernel import built
 
+if TYPE_CHECKING:
+    from nn.layer import Entry
+
 Number = Any  # Values or Term: what a rule computes with
 State = dict[str, Number]
 
@@ -35,13 +38,12 @@ State = dict[str, Number]
 class Optimizer:
     """How parameters follow from gradients.
 
-    `initialize(vector)` makes `state`, its vectors (float32 [P], 0) and its scalars (float32 [k], 0);
-    `step(vector, gradient)`
+    `initialize(vector, table)` makes `state`, its vectors (float32 [P], 0) and its scalars (float32 [k], 0);
+    the network's `table` says where each parameter lies, and only LAMB needs it. `step(vector, gradient)`
     updates vector and state in place and waits for nothing. Every number lives in device memory: setting `lr`
     also holds for a step that was recorded before. All of them take `clip_norm`, the longest that a gradient
-    may
-    be, `clip_value`, the largest that an element of it may be, and `schedule`, by which `at_step(t)` sets the
-    learning rate.
+    may be, `clip_value`, the largest that an element of it may be, and `schedule`, by which `at_step(t)` sets
+    the learning rate.
     """
 
     type_name: ClassVar[str] = ""
@@ -94,8 +96,11 @@ class Optimizer:
         if self.schedule is not None:
             self.lr = self._base_lr * self.schedule(step)
 
-    def initialize(self, vector: Array) -> None:
-        """Make the state for a flat vector, float32 [P], on its device: all 0."""
+    def initialize(self, vector: Array, table: "Sequence[Entry]" = ()) -> None:
+        """Make the state for a flat vector, float32 [P], on its device: all 0.
+
+        Without `table` the whole vector counts as one parameter.
+        """
         device = vector.device
         self.state = {
             name: tensor.zeros(vector.shape, dtype=tensor.float32, device=device) for name in self.vectors
@@ -121,7 +126,11 @@ class Optimizer:
                 f"got {list(vector.shape)} and {list(gradient.shape)}."
             )
         scale = self._scale if self.clip_norm is None else shortening(gradient, self.clip_norm)
-        _update(vector, gradient, self._numbers, scale, *self.state.values(), rule=self)
+        self.move(vector, gradient, self._numbers, scale)
+
+    def move(self, vector: Array, gradient: Array, numbers: Array, scale: Array) -> None:
+        """The launches of a step, after all was checked; `scale`, float32 [1], shortens the gradient."""
+        _update(vector, gradient, numbers, scale, *self.state.values(), rule=self)
 
     def definition(self) -> dict[str, Any]:
         """What `load_optimizer` makes an equal optimizer of, its state apart; plain data."""
@@ -148,9 +157,11 @@ class Optimizer:
 
     def changed(self, w: Number, g: Number, state: State, numbers: State) -> tuple[Number, State]:
         """`update`, after the gradient's elements were clipped."""
-        return self.update(
-            w, g if self.clip_value is None else g.clamp(numbers["clip_value"]), state, numbers
-        )
+        return self.update(w, self.clipped(g, numbers), state, numbers)
+
+    def clipped(self, g: Number, numbers: State) -> Number:
+        """The gradient's elements within `clip_value`."""
+        return g if self.clip_value is None else g.clamp(numbers["clip_value"])
 
 
 # The two forms of a step: vector, gradient, numbers, scale, and the state in the order of its names
@@ -159,14 +170,11 @@ class Optimizer:
 def _update_numpy(
     w: Float32s, g: Float32s, numbers: Float32s, scale: Float32s, *state: Float32s, rule: Optimizer
 ) -> None:
-    named = {name: Values(numbers[i : i + 1]) for i, name in enumerate(rule.numbers)}
+    named = named_values(rule.numbers, numbers)
     scalars: State = {}
     if rule.scalars:
         *state, kept = state  # type: ignore[assignment]  # a list as good as a tuple
-        scalars = rule.advance(
-            {name: Values(kept[i : i + 1].copy()) for i, name in enumerate(rule.scalars)}, named
-        )
-        kept[...] = numpy.concatenate([scalars[name].array for name in rule.scalars])
+        scalars = advanced(rule, kept, named)
     vectors = {name: Values(flushed(array.copy())) for name, array in zip(rule.vectors, state, strict=True)}
     slope = Values(flushed(flushed(g.copy()) * scale))
     new, changed = rule.changed(Values(flushed(w.copy())), slope, {**vectors, **scalars}, named)
@@ -175,12 +183,23 @@ def _update_numpy(
         array[...] = changed[name].array
 
 
+def named_values(names: Iterable[str], numbers: Float32s) -> State:
+    """Each of the numbers by its name."""
+    return {name: Values(numbers[i : i + 1].copy()) for i, name in enumerate(names)}
+
+
+def advanced(rule: Optimizer, scalars: Float32s, numbers: State) -> State:
+    """The rule's scalars a step further, in place too."""
+    new = rule.advance(named_values(rule.scalars, scalars), numbers)
+    scalars[...] = numpy.concatenate([new[name].array for name in rule.scalars])
+    return new
+
+
 def _update_opencl(w: Array, g: Array, numbers: Array, scale: Array, *state: Array, rule: Optimizer) -> None:
     device, vectors = w.device, state[: len(rule.vectors)]
     scalars = state[-1].buffer if rule.scalars else numbers.buffer
     if rule.scalars:
-        kernel = built(device, "update.cl", "advance", _advance_text(rule))
-        kernel((1,), numbers.buffer, scalars, local_size=(1,))
+        launch_advance(rule, numbers, state[-1])
     if w.size:
         global_size, local_size = flat_sizes(device, w.size, CPU_ELEMENTS_EACH)
         arrays = [argument for array in (g, w, *vectors) for argument in (array.buffer, array.offset)]
@@ -192,15 +211,20 @@ def _update_opencl(w: Array, g: Array, numbers: Array, scale: Array, *state: Arr
 _update = tensor.primitive("optimizer_step", numpy=_update_numpy, opencl=_update_opencl, in_place=True)
 
 
+def launch_advance(rule: Optimizer, numbers: Array, scalars: Array) -> None:
+    """The rule's scalars a step further."""
+    kernel = built(numbers.device, "update.cl", "advance", _advance_text(rule))
+    kernel((1,), numbers.buffer, scalars.buffer, local_size=(1,))
+
+
 def _advance_text(rule: Optimizer) -> dict[str, str | int]:
     text = Text()
     numbers, scalars = terms([*rule.numbers], text), terms(rule.scalars, text)
     new = rule.advance(scalars, numbers)
-    loads = [f"const float {name} = scalars[{i}];" for i, name in enumerate(rule.scalars)]
     stores = [f"scalars[{i}] = {new[name].name};" for i, name in enumerate(rule.scalars)]
     return {
         "SCALARS_ONLY": 1,
-        "NUMBERS": _numbers_text(rule) + " ".join(loads),
+        "NUMBERS": numbers_text(rule),
         "RULE": " ".join(text.statements),
         "STORES": " ".join(stores),
     }
@@ -211,22 +235,36 @@ def _update_text(rule: Optimizer) -> dict[str, str | int]:
     named = terms([*rule.numbers], text)
     state = terms([*rule.vectors, *rule.scalars], text)
     new, changed = rule.changed(Term("w", text), Term("g", text), state, named)
-    scalars = [f"const float {name} = scalars[{i}];" for i, name in enumerate(rule.scalars)]
-    vectors = rule.vectors
     return {
         "SCALARS_ONLY": 0,
-        "ARGUMENTS": "".join(
-            f", __global float *restrict {name}_at, const long {name}_offset" for name in vectors
-        ),
-        "POINTERS": " ".join(f"{name}_at += {name}_offset;" for name in vectors),
-        "NUMBERS": _numbers_text(rule) + " ".join(scalars),
-        "LOADS": " ".join(f"const float {name} = flushed({name}_at[i]);" for name in vectors),
+        **vectors_text(rule),
         "RULE": " ".join(text.statements),
-        "STORES": " ".join(
-            [f"vector[i] = {new.name};", *(f"{name}_at[i] = {changed[name].name};" for name in vectors)]
-        ),
+        "STORES": f"vector[i] = {new.name}; " + stores_text(changed),
     }
 
 
-def _numbers_text(rule: Optimizer) -> str:
-    return "".join(f"const float {name} = numbers[{i}]; " for i, name in enumerate(rule.numbers))
+def vectors_text(rule: Optimizer) -> dict[str, str | int]:
+    """The rule's vectors as a kernel's arguments, and its loads of them and of all numbers."""
+    return {
+        "ARGUMENTS": "".join(
+            f", __global float *restrict {name}_at, const long {name}_offset" for name in rule.vectors
+        ),
+        "POINTERS": " ".join(f"{name}_at += {name}_offset;" for name in rule.vectors),
+        "NUMBERS": numbers_text(rule),
+        "LOADS": " ".join(f"const float {name} = flushed({name}_at[i]);" for name in rule.vectors),
+    }
+
+
+def numbers_text(rule: Optimizer) -> str:
+    """Loads of the rule's numbers and scalars."""
+    places = {"numbers": rule.numbers, "scalars": rule.scalars}
+    return "".join(
+        f"const float {name} = {place}[{i}]; "
+        for place, names in places.items()
+        for i, name in enumerate(names)
+    )
+
+
+def stores_text(changed: State) -> str:
+    """Stores of the vectors' new elements."""
+    return " ".join(f"{name}_at[i] = {new.name};" for name, new in changed.items())

@@ -42,6 +42,7 @@ NORMED = replace(
         norm=nn.BatchNorm(1), flat=nn.Flatten(), fc=nn.Linear(64, 10), again=nn.BatchNorm(10)
     ),
 )
+LAYERWISE = replace(JOB, optimizer=nn.LAMB(lr=0.01))
 IDS = np.random.default_rng(0).permutation(1500)[:120]
 
 
@@ -201,7 +202,7 @@ def test_devices_that_are_fed_the_same_updates_hold_the_same_bits(store, codec, 
     assert len(digests) == 1
 
 
-@pytest.mark.parametrize("job", [JOB, NORMED], ids=["lenet", "batch norm"])
+@pytest.mark.parametrize("job", [JOB, NORMED, LAYERWISE], ids=["lenet", "batch norm", "lamb"])
 def test_snapshot_and_replay_lead_to_the_same_bits(store, device, job):
     teacher, learner = (Worker(job, store, device, None) for _ in range(2))
     train([teacher], range(1, 4))
@@ -216,6 +217,17 @@ def test_snapshot_and_replay_lead_to_the_same_bits(store, device, job):
     both = [merged_apply(each) for each in (teacher, learner)]
     assert both[0] == both[1]  # the optimizer's state came along
     assert isinstance(promoted, Applied)
+
+
+def test_lamb_goes_by_the_networks_parameters(store):
+    """As its own step does, and not as if the vector were one parameter."""
+    worker = Worker(LAYERWISE, store, "numpy", None)
+    network = nn.load_definition(LAYERWISE.network).initialize("numpy", LAYERWISE.seed)
+    own = nn.load_optimizer(LAYERWISE.optimizer)
+    own.initialize(network.vector, network.table)
+    (update,) = train([worker], range(1, 2))
+    own.step(network.vector, tensor.asarray(vector(update), device="numpy"))
+    assert weights(worker).tobytes() == np.asarray(network.vector).tobytes()
 
 
 def merged_apply(worker: Worker) -> int:

@@ -1,5 +1,6 @@
 """Optimizers against PyTorch's, the same bits on every device, and ten steps of LeNet."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -169,11 +170,15 @@ EACH: list[Any] = [
 
 
 def stepped(
-    optimizer: nn.Optimizer, device: Device | str, vector: NDArray[numpy.float32], gradients: list[Any]
+    optimizer: nn.Optimizer,
+    device: Device | str,
+    vector: NDArray[numpy.float32],
+    gradients: list[Any],
+    table: Sequence[nn.Entry] = (),
 ) -> list[NDArray[numpy.float32]]:
     """The vector and the optimizer's state after one step per gradient."""
     parameters = tensor.asarray(vector, device=device)
-    optimizer.initialize(parameters)
+    optimizer.initialize(parameters, table)
     for gradient in gradients:
         optimizer.step(parameters, tensor.asarray(gradient, device=device))
     return [numpy.asarray(each) for each in (parameters, *optimizer.state.values())]
@@ -195,12 +200,16 @@ def test_each_follows_pytorchs(
     for gradient in gradients:
         theirs.grad = torch.tensor(gradient)
         torch.nn.utils.clip_grad_norm_([theirs], 30.0)
+        torch.nn.utils.clip_grad_value_([theirs], 0.5)
         optimizer.step()
-    got, *_ = stepped(make(clip_norm=30.0), device, vector, gradients)
+    got, *_ = stepped(make(clip_norm=30.0, clip_value=0.5), device, vector, gradients)
     numpy.testing.assert_allclose(got, theirs.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("make", "name", "options"), EACH)
+LAMB = pytest.param(lambda **o: nn.LAMB(0.01, **o), "", {}, id="lamb")
+
+
+@pytest.mark.parametrize(("make", "name", "options"), [*EACH, LAMB])
 @pytest.mark.parametrize("kind", ["normal", "awkward"])
 def test_each_has_the_same_bits_on_all_devices(
     make: Any, name: str, options: Any, kind: str, device: Device, generator: numpy.random.Generator
@@ -219,6 +228,72 @@ def test_each_has_the_same_bits_on_all_devices(
             known = ~numpy.isnan(other)
             assert known.mean() > 0.8
             assert numpy.array_equal(one[known].view(numpy.uint32), other[known].view(numpy.uint32))
+
+
+def table_of(*sizes: int) -> list[nn.Entry]:
+    """A network's table with parameters of these sizes."""
+    ends = numpy.cumsum(sizes).tolist()
+    return [nn.Entry(f"p{size}", (size,), end - size, size) for size, end in zip(sizes, ends, strict=True)]
+
+
+def lamb_of_the_paper(
+    parameters: list[NDArray[numpy.float64]], gradients: list[list[NDArray[numpy.float64]]]
+) -> list[NDArray[numpy.float64]]:
+    """Algorithm 2 of You and others, 2019, in its own names and float64, with its defaults for BERT."""
+    beta1, beta2, epsilon, decay, eta = 0.9, 0.999, 1e-6, 0.01, 0.03
+    m, v = ([numpy.zeros_like(x) for x in parameters] for _ in range(2))
+    for t, g in enumerate(gradients, 1):
+        for i, x in enumerate(parameters):
+            m[i] = beta1 * m[i] + (1 - beta1) * g[i]
+            v[i] = beta2 * v[i] + (1 - beta2) * g[i] ** 2
+            r = (m[i] / (1 - beta1**t)) / (numpy.sqrt(v[i] / (1 - beta2**t)) + epsilon)
+            u = r + decay * x
+            norms = numpy.linalg.norm(x), numpy.linalg.norm(u)
+            parameters[i] = x - eta * (norms[0] / norms[1] if all(norms) else 1.0) * u
+    return parameters
+
+
+def test_lamb_is_the_papers(device: Device, generator: numpy.random.Generator) -> None:
+    """Parameters of one element, of zeros, without gradient, and of several pieces, one after the other."""
+    table = table_of(1, 300, 64, 16_384, 16_385, 40_001, 7)
+    vector = generator.standard_normal(table[-1].span.stop).astype(numpy.float32)
+    vector[table[1].span] *= 30
+    vector[table[2].span] = vector[table[6].span] = 0
+    gradients = [generator.standard_normal(vector.size).astype(numpy.float32) for _ in range(5)]
+    for gradient in gradients:
+        gradient[table[6].span] = 0
+    parts = [[each[entry.span].astype(numpy.float64) for entry in table] for each in (vector, *gradients)]
+    expected = numpy.concatenate(lamb_of_the_paper(parts[0], parts[1:]))
+    optimizer = nn.load_optimizer(nn.LAMB(lr=0.03).definition())
+    got, *_ = stepped(optimizer, device, vector, gradients, table)
+    numpy.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [1, 255, 257, 16_385, 4_210_000])
+def test_lamb_has_the_same_bits_on_all_devices(
+    size: int, device: Device, generator: numpy.random.Generator
+) -> None:
+    vector, gradient = (generator.standard_normal(size + 9).astype(numpy.float32) for _ in range(2))
+    got, expected = (
+        stepped(nn.LAMB(0.1), each, vector, [gradient], table_of(5, size, 4)) for each in (device, "numpy")
+    )
+    assert [each.tobytes() for each in got] == [each.tobytes() for each in expected]
+
+
+def test_lamb_launches_as_often_for_any_network(device: Device) -> None:
+    def launches(*sizes: int) -> int:
+        vector = tensor.ones((sum(sizes),), device=device)
+        optimizer = nn.LAMB(0.1)
+        optimizer.initialize(vector, table_of(*sizes))
+        return len(tensor.record(lambda: optimizer.step(vector, vector.copy()), device=tensor.device(device)))
+
+    assert launches(3) == launches(*[7] * 50, 100_000)
+    assert launches(3) <= 4  # counting, averages, moving; and the copy
+
+
+def test_lamb_wants_the_table_of_the_vector_that_it_is_given() -> None:
+    with pytest.raises(NetworkError, match="a vector of 5 elements, got one of 7"):
+        nn.LAMB().initialize(tensor.zeros((5,), device="numpy"), table_of(3, 4))
 
 
 def test_clipping_by_value_bounds_each_element(device: Device) -> None:
@@ -257,11 +332,39 @@ def test_schedules() -> None:
     assert factors(nn.Schedule("step", every=10), 1, 10, 11, 21) == [1, 1, 0.1, 0.01]
     assert factors(nn.Schedule("linear", steps=10, end=0.5), 1, 6, 11, 99) == [1, 0.75, 0.5, 0.5]
     assert factors(nn.Schedule("cosine", steps=12, warmup=2), 1, 2, 3, 8, 13) == [0.5, 1, 1, 0.5, 0]
-    assert factors(nn.Schedule("one_cycle", steps=100), 1, 31, 101) == [0.04, 1, 0.0001]
+    assert factors(nn.Schedule("one_cycle", steps=100), 1, 30, 100, 101) == [0.04, 1, 0.0001, 0.0001]
     for fraction in numpy.linspace(0, 1, 101):
         assert nn.Schedule("cosine", steps=100)(1 + round(100 * fraction)) == pytest.approx(
             (1 + numpy.cos(numpy.pi * fraction)) / 2, abs=1e-12
         )
+
+
+def test_schedules_are_pytorchs(torch: Any) -> None:
+    of = torch.optim.lr_scheduler
+    pairs: list[tuple[nn.Schedule, Any]] = [
+        (nn.Schedule("step", every=7, factor=0.5), lambda o: of.StepLR(o, 7, gamma=0.5)),
+        (nn.Schedule("linear", steps=20, end=0.1), lambda o: of.LinearLR(o, 1.0, 0.1, total_iters=20)),
+        (nn.Schedule("cosine", steps=40, end=0.1), lambda o: of.CosineAnnealingLR(o, 40, eta_min=0.1)),
+        (nn.Schedule(warmup=10), lambda o: of.LinearLR(o, 0.1, 1.0, total_iters=9)),
+        (
+            nn.Schedule("cosine", steps=40, warmup=8),
+            lambda o: of.SequentialLR(
+                o, [of.LinearLR(o, 1 / 8, 1.0, total_iters=7), of.CosineAnnealingLR(o, 32)], [8]
+            ),
+        ),
+        (
+            nn.Schedule("one_cycle", steps=40),
+            lambda o: of.OneCycleLR(o, 1.0, total_steps=40, final_div_factor=400.0),
+        ),
+    ]
+    for ours, make in pairs:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        theirs = make(optimizer)
+        for step in range(1, 41):
+            assert ours(step) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9), (ours, step)
+            if step < 40:
+                optimizer.step()
+                theirs.step()
 
 
 def test_an_optimizer_goes_by_its_schedule(device: Device) -> None:

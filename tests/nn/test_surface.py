@@ -33,6 +33,7 @@ PROMISED = {
         "SGD",
         "Adam",
         "AdamW",
+        "LAMB",
         "RMSprop",
         "Optimizer",
         "ExponentialAverage",

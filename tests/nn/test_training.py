@@ -1,5 +1,7 @@
 """A network learns: the digits, to what a perceptron is known to reach on them."""
 
+from typing import Any
+
 import numpy
 import pytest
 
@@ -100,3 +102,28 @@ def test_the_average_follows_the_weights_and_can_stand_in_for_them(device: Devic
     assert numpy.asarray(network.state).tolist() == [5.0] * 6
     with pytest.raises(nn.NetworkError, match="0 ≤ decay < 1"):
         nn.ExponentialAverage(network, decay=1.0)
+
+
+def test_the_average_is_pytorchs(device: Device, generator: numpy.random.Generator, torch: Any) -> None:
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    network = nn.Linear(3, 2).initialize(device, seed=1)
+    module = torch.nn.Linear(3, 2)
+    theirs = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    ours: nn.ExponentialAverage | None = None
+    for _ in range(5):
+        values = generator.standard_normal(network.vector.size).astype(numpy.float32)
+        network.vector[...] = values
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                parameter.copy_(torch.tensor(numpy.asarray(network.parameters()[name])))
+        theirs.update_parameters(module)  # the first time a copy
+        if ours is None:
+            ours = nn.ExponentialAverage(network, decay=0.9)
+        else:
+            ours.update()
+    assert ours is not None
+    expected = {name: each.detach().numpy() for name, each in theirs.module.named_parameters()}
+    with ours.in_use():
+        for name, value in network.parameters().items():
+            numpy.testing.assert_allclose(numpy.asarray(value), expected[name], rtol=1e-5, atol=1e-6)
