@@ -56,9 +56,9 @@ inline right_walk right_start(const operands o, int k, int k_end)
 #include "gpu_tile.h"
 
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
-void gemm(const __global float *restrict a, long a_offset, long a_batch_stride, long m_stride, long ak_stride,
-          const __global float *restrict b, long b_offset, long b_batch_stride, long bk_stride, long n_stride,
-          __global float *restrict c, long c_offset, int M, int N, int K, int batches, int depth)
+void gemm(__global float *restrict c, long c_offset, const __global float *restrict a, long a_offset,
+          const __global float *restrict b, long b_offset, long a_batch_stride, long m_stride, long ak_stride,
+          long b_batch_stride, long bk_stride, long n_stride, int M, int N, int K, int batches, int depth)
 {
     __local float local_memory[LOCAL] __attribute__((aligned(16)));
     const int batch = get_group_id(1) % batches, part = get_group_id(1) / batches, across = (N + BN - 1) / BN;
@@ -70,10 +70,11 @@ void gemm(const __global float *restrict a, long a_offset, long a_batch_stride, 
                c + c_offset + get_group_id(1) * (long)M * N, N, local_memory);
 }
 
-__kernel void gemm_sum(const __global float *restrict parts, __global float *restrict c, long c_offset, int count,
-                       long size)
+__kernel void gemm_sum(__global float *restrict c, long c_offset, const __global float *restrict parts, long parts_offset,
+                       int count, long size)
 {
     const long i = get_global_id(0);
+    parts += parts_offset;
     float sum = parts[i];
     for (int part = 1; part < count; ++part)
         sum += parts[part * size + i];

@@ -105,9 +105,9 @@ inline void read_left(uint *a, const __local uchar *tile)
     } while (0)
 
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
-void gemm(const __global float *restrict a, long a_offset, long a_batch_stride, long m_stride, long ak_stride,
-          const __global float *restrict b, long b_offset, long b_batch_stride, long bk_stride, long n_stride,
-          __global float *restrict c, long c_offset, int M, int N, int K)
+void gemm(__global float *restrict c, long c_offset, const __global float *restrict a, long a_offset,
+          const __global float *restrict b, long b_offset, long a_batch_stride, long m_stride, long ak_stride,
+          long b_batch_stride, long bk_stride, long n_stride, int M, int N, int K)
 {
     __local uint memory[STAGES * STAGE_BYTES / 4 + 256] __attribute__((aligned(16)));
     const uint address = (uint)(ulong)memory, base = (address + 1023) & ~1023u;   // the swizzle counts in 1024 bytes
@@ -190,14 +190,14 @@ void gemm(const __global float *restrict a, long a_offset, long a_batch_stride, 
 #define ROWS 128
 
 __kernel __attribute__((reqd_work_group_size(32, 8, 1)))
-void pack(const __global float *restrict from, long offset, long batch_stride, long row_stride, long k_stride,
-          __global uint *restrict to, int rows, int K, int pitch)
+void pack(__global uint *restrict to, long to_offset, const __global float *restrict from, long offset, long batch_stride,
+          long row_stride, long k_stride, int rows, int K, int pitch)
 {
     __local float tile[ROWS][33];
     const int x = get_local_id(0), y = get_local_id(1), first_row = get_group_id(0) * ROWS, first_k = get_group_id(1) * 32;
     const int along_k = k_stride <= row_stride;
     from += offset + get_group_id(2) * batch_stride;
-    to += get_group_id(2) * (long)rows * pitch;
+    to += to_offset + get_group_id(2) * (long)rows * pitch;
     float values[ROWS / 8];
     UNROLL
     for (int i = 0; i < ROWS / 8; ++i) {   // all reads are under way before the first one is waited for

@@ -1,6 +1,6 @@
 """The operands of a product c = a · b of stacks of matrices of any layout; launching kernels/gemm_cpu.cl."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tensor import dtypes
@@ -26,9 +26,10 @@ class Matrices:
         """As every kernel here takes an operand."""
         return self.buffer, self.offset, self.stack, self.rows, self.columns
 
-    def from_stack(self, first: int) -> "Matrices":
-        """The same stack without its first matrices."""
-        return replace(self, offset=self.offset + first * self.stack) if first else self
+    @property
+    def strides(self) -> tuple[int, int, int]:
+        """Elements from one matrix to the next, from row to row, from column to column."""
+        return self.stack, self.rows, self.columns
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Product:
     M: int
     N: int
     K: int
+
+    @property
+    def size(self) -> int:
+        """Elements of all results."""
+        return self.count * self.M * self.N
 
 
 def launch(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:

@@ -1,51 +1,70 @@
 """Launching kernels/gemm_gpu.cl: c = a · b on GPUs, for stacks of matrices of any layout."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from tensor import gpu_tile
+from tensor.array import Array
 from tensor.device import Device
 from tensor.gemm import Matrices, Product, scratch
 from tensor.gpu_tile import Plan
 from tensor.kernel import built
+from tensor.preset import InTurn, Launch, Preset
 
 INTS = 2**31  # offsets inside a tile are ints below it
 MOST_GROUPS = 65_535  # along the second axis of the range, on NVIDIA
 
 
-def launch(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
-    """c[count, M, N] = a · b, row-major from `c_offset` on; no size is zero."""
+def prepare(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Launch:
+    """What computes c[count, M, N] = a · b, row-major; no size is zero.
+
+    Called with the arrays c, a and b. Their memory is not needed yet, but their offsets are as far from
+    multiples of four as those of the arrays will be.
+    """
     at_once = min(sizes.count, MOST_GROUPS)
     plan = gpu_tile.plan(device.compute_units, sizes.M, sizes.N, sizes.K, at_once)
     if plan.parts * at_once > MOST_GROUPS:
         at_once = max(1, MOST_GROUPS // plan.parts)
+    steps = []
     for first in range(0, sizes.count, at_once):
         product = Product(min(at_once, sizes.count - first), sizes.M, sizes.N, sizes.K)
-        to = c_offset + first * sizes.M * sizes.N
-        _launch(device, product, a.from_stack(first), b.from_stack(first), c, to, plan)
+        offsets = (first * sizes.M * sizes.N, first * a.stack, first * b.stack)
+        steps.append((_prepared(device, product, a, b, plan), offsets))
+    return steps[0][0] if len(steps) == 1 else InTurn(steps)
 
 
-def _launch(
-    device: Device,
-    sizes: Product,
-    a: Matrices,
-    b: Matrices,
-    c: Any,
-    c_offset: int,
-    plan: Plan,
-) -> None:
+def _prepared(device: Device, sizes: Product, a: Matrices, b: Matrices, plan: Plan) -> Launch:
     defines = {**plan.tile.defines(), **_form(device, plan, sizes, a, b)}
-    size = sizes.count * sizes.M * sizes.N
-    parts = scratch(device, plan.parts * size) if plan.parts > 1 else None
-    built(device, "gemm_gpu.cl", "gemm", defines)(
+    product = Preset(
+        built(device, "gemm_gpu.cl", "gemm", defines),
         (plan.groups(sizes.M, sizes.N) * plan.tile.items, sizes.count * plan.parts),
-        *(*a.arguments(), *b.arguments()),
-        *((c, c_offset) if parts is None else (parts.buffer, 0)),
-        *(sizes.M, sizes.N, sizes.K, sizes.count, plan.depth),
-        local_size=(plan.tile.items, 1),
+        (plan.tile.items, 1),
+        (*a.strides, *b.strides, sizes.M, sizes.N, sizes.K, sizes.count, plan.depth),
     )
-    if parts is not None:
-        gemm_sum = built(device, "gemm_gpu.cl", "gemm_sum", defines)
-        gemm_sum((size,), parts.buffer, c, c_offset, plan.parts, size)
+    if plan.parts == 1:
+        return product
+    gemm_sum = built(device, "gemm_gpu.cl", "gemm_sum", defines)
+    return _InParts(
+        device,
+        product,
+        Preset(gemm_sum, (sizes.size,), None, (plan.parts, sizes.size)),
+        plan.parts * sizes.size,
+    )
+
+
+class _InParts:
+    """A product whose sum over k is cut in parts, and the launch that adds them."""
+
+    def __init__(self, device: Device, product: Preset, adding: Preset, size: int) -> None:
+        self._device, self._product, self._adding, self._size = device, product, adding, size
+
+    def __call__(self, *arrays: Array) -> None:
+        c, a, b = arrays
+        parts = scratch(self._device, self._size)
+        self._product(parts, a, b)
+        self._adding(c, parts)
+
+    def enqueue(self, arrays: Sequence[Array]) -> None:
+        self(*arrays)
 
 
 def _form(device: Device, plan: Plan, sizes: Product, a: Matrices, b: Matrices) -> dict[str, str | int]:

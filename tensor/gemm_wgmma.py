@@ -1,13 +1,15 @@
 """Launching kernels/gemm_wgmma.cl: the matrix product in tf32 on the tensor cores of NVIDIA's Hopper."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
+from tensor.array import Array
 from tensor.device import Device
 from tensor.gemm import Matrices, Product, ceil_div, scratch
 from tensor.gemm_gpu import MOST_GROUPS
 from tensor.kernel import built
+from tensor.preset import Launch, Preset
 
 LEAST_SIZE = 96  # of M and N: below it most of a tile would be empty
 LEAST_WORK = 256**3  # multiply-adds below which the plain kernel is as fast (docs/log.md)
@@ -57,23 +59,23 @@ def suits(sizes: Product, a: Matrices, b: Matrices) -> bool:
     )
 
 
-def launch(
-    device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int, tile: Tile | None = None
-) -> None:
-    """c[count, M, N] = a · b, row-major from `c_offset` on; the sizes suit.
+def prepare(device: Device, sizes: Product, a: Matrices, b: Matrices, tile: Tile | None = None) -> Launch:
+    """What computes c[count, M, N] = a · b, row-major, called with c, a and b; the sizes suit.
 
-    The right side must lie along k; a product whose left side does instead is computed transposed. The
-    tile is the one that should be quickest, unless it is given.
+    Offsets in `a` and `b` are as far from multiples of four as those of the arrays will be. The right side
+    must lie along k; a product whose left side does instead is computed transposed. The tile is the one that
+    should be quickest, unless it is given.
     """
     left, right = Side(a, a.rows, a.columns, sizes.M), Side(b, b.columns, b.rows, sizes.N)
     transposed = left.lies_along(sizes.K) and not right.lies_along(sizes.K)
     if transposed:
         left, right = right, left
     product = Product(sizes.count, left.size, right.size, sizes.K)
-    if not right.lies_along(sizes.K):
-        right = _packed(device, right, product)
-    if not left.lies_along(sizes.K) and not left.lies_across():
-        left = _packed(device, left, product)
+    right_packing = None if right.lies_along(sizes.K) else Packing(device, right, product)
+    packs_left = not left.lies_along(sizes.K) and not left.lies_across()
+    left_packing = Packing(device, left, product) if packs_left else None
+    left = left if left_packing is None else left_packing.packed
+    right = right if right_packing is None else right_packing.packed
     if tile is None:
         tile = min(TILES, key=lambda each: each.time(product, device.compute_units))
     defines = {
@@ -81,13 +83,40 @@ def launch(
         "LEFT_ALONG_K": int(left.along == 1),
         **({"TRANSPOSED": 1} if transposed else {}),
     }
-    built(device, "gemm_wgmma.cl", "gemm", defines)(
+    launch = Preset(
+        built(device, "gemm_wgmma.cl", "gemm", defines),
         (tile.groups(product) * tile.items, sizes.count),
-        *(left.matrices.buffer, left.matrices.offset, left.matrices.stack, left.across, left.along),
-        *(right.matrices.buffer, right.matrices.offset, right.matrices.stack, right.along, right.across),
-        *(c, c_offset, product.M, product.N, product.K),
-        local_size=(tile.items, 1),
+        (tile.items, 1),
+        (
+            *(left.matrices.stack, left.across, left.along),
+            *(right.matrices.stack, right.along, right.across),
+            *(product.M, product.N, product.K),
+        ),
     )
+    if not transposed and left_packing is None and right_packing is None:
+        return launch
+    return _Turned(launch, transposed, (left_packing, right_packing))
+
+
+class _Turned:
+    """A product whose sides are exchanged or packed first."""
+
+    def __init__(
+        self, product: Preset, transposed: bool, packings: "tuple[Packing | None, Packing | None]"
+    ) -> None:
+        self._product, self._transposed, self._packings = product, transposed, packings
+
+    def __call__(self, *arrays: Array) -> None:
+        c, *sides = arrays
+        sides = sides[::-1] if self._transposed else sides
+        packed = [
+            side if packing is None else packing(side)
+            for side, packing in zip(sides, self._packings, strict=True)
+        ]
+        self._product(c, *packed)
+
+    def enqueue(self, arrays: Sequence[Array]) -> None:
+        self(*arrays)
 
 
 @dataclass(frozen=True)
@@ -111,23 +140,30 @@ class Side:
         return not any(each % 4 for each in (self.matrices.offset, self.matrices.stack, *others))
 
 
-def _packed(device: Device, side: Side, sizes: Product) -> Side:
-    """The same operand rounded to tf32, k innermost and aligned to 16 bytes."""
-    matrices, pitch = side.matrices, ceil_div(sizes.K, 4) * 4
-    count = sizes.count if matrices.stack else 1
-    packed = scratch(device, count * side.size * pitch)
-    built(device, "gemm_wgmma.cl", "pack", {})(
-        (
-            ceil_div(side.size, PACK_ROWS) * PACK_ITEMS[0],
-            ceil_div(pitch, PACK_K) * PACK_ITEMS[1],
-            count,
-        ),
-        *(matrices.buffer, matrices.offset, matrices.stack, side.across, side.along, packed.buffer),
-        *(side.size, sizes.K, pitch),
-        local_size=(*PACK_ITEMS, 1),
-    )
-    stack = side.size * pitch if count > 1 else 0
-    return Side(Matrices(packed.buffer, packed.offset, stack, pitch, 1), pitch, 1, side.size)
+class Packing:
+    """Makes of an operand the same one rounded to tf32, k innermost and aligned to 16 bytes: `packed`."""
+
+    def __init__(self, device: Device, side: Side, sizes: Product) -> None:
+        matrices, pitch = side.matrices, ceil_div(sizes.K, 4) * 4
+        count = sizes.count if matrices.stack else 1
+        stack = side.size * pitch if count > 1 else 0
+        self.packed = Side(Matrices(None, 0, stack, pitch, 1), pitch, 1, side.size)
+        self._device, self._size = device, count * side.size * pitch
+        self._launch = Preset(
+            built(device, "gemm_wgmma.cl", "pack", {}),
+            (
+                ceil_div(side.size, PACK_ROWS) * PACK_ITEMS[0],
+                ceil_div(pitch, PACK_K) * PACK_ITEMS[1],
+                count,
+            ),
+            (*PACK_ITEMS, 1),
+            (matrices.stack, side.across, side.along, side.size, sizes.K, pitch),
+        )
+
+    def __call__(self, side: Array) -> Array:
+        packed = scratch(self._device, self._size)
+        self._launch(packed, side)
+        return packed
 
 
 @cache

@@ -111,9 +111,9 @@ def probe(spec: str) -> None:
         a, b = random.random((M, K), numpy.float32), random.random((K, N), numpy.float32)
         left, right = asarray(a, device=device), asarray(b, device=device)
         output = asarray(numpy.full((M, N), numpy.nan, numpy.float32), device=device)
-        from_left, from_right = (gemm.Matrices(x.buffer, x.offset, 0, *x.strides) for x in (left, right))
-        sizes = gemm.Product(1, M, N, K)
-        gemm_wgmma.launch(device, sizes, from_left, from_right, output.buffer, 0, tile)
+        from_left, from_right = (gemm.Matrices(None, 0, 0, *x.strides) for x in (left, right))
+        launch = gemm_wgmma.prepare(device, gemm.Product(1, M, N, K), from_left, from_right, tile)
+        launch(output, left, right)
         if not numpy.allclose(output.numpy(), a @ b, rtol=2e-3):
             raise PrecisionError(f"tf32 on {device.name} gave a wrong product of {M}×{K} and {K}×{N}.")
 

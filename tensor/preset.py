@@ -3,7 +3,7 @@ here."""
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 from tensor.array import Array, Layout
 from tensor.device import OpenCLDevice
@@ -12,6 +12,16 @@ from tensor.kernel import DeviceKernel
 from tensor.kernel_arguments import packed
 from tensor.memory import Storage
 from tensor.queue import Size
+
+
+class Launch(Protocol):
+    """What does one operation on arrays, the one it writes first; everything but their memory is decided."""
+
+    def __call__(self, *arrays: Array) -> None:
+        """Launch, or record the launch."""
+
+    def enqueue(self, arrays: Sequence[Array]) -> None:
+        """Launch where nothing is recorded."""
 
 
 class Preset:
@@ -34,11 +44,11 @@ class Preset:
 
     def __call__(self, *arrays: Array) -> None:
         if self._queue.active.recording is None:
-            self._enqueue(arrays)
+            self.enqueue(arrays)
         else:
             self._queue.launch(self._kernel, *self.sizes, self._arguments(arrays))
 
-    def _enqueue(self, arrays: Sequence[Array]) -> None:
+    def enqueue(self, arrays: Sequence[Array]) -> None:
         try:
             own = self._idle.pop()
         except IndexError:
@@ -67,27 +77,47 @@ class Preset:
         return [*memory, *self._numbers]
 
 
+class InTurn:
+    """Launches one after the other, each on arrays that begin so many elements later."""
+
+    def __init__(self, steps: Sequence[tuple[Launch, Sequence[int]]]) -> None:
+        self._steps = steps
+
+    def __call__(self, *arrays: Array) -> None:
+        for launch, offsets in self._steps:
+            launch(*map(_later, arrays, offsets))
+
+    def enqueue(self, arrays: Sequence[Array]) -> None:
+        for launch, offsets in self._steps:
+            launch.enqueue(tuple(map(_later, arrays, offsets)))
+
+
+def _later(array: Array, elements: int) -> Array:
+    """The memory of an array from a later element on."""
+    return Array(array.storage, (), (), array.offset + elements, array.dtype) if elements else array
+
+
 class Producer:
-    """A Preset whose first array is made anew by each call: called with the other ones, it returns that
+    """A launch whose first array is made anew by each call: called with the other ones, it returns that
     one."""
 
-    def __init__(self, output: Layout, preset: Preset | None) -> None:
+    def __init__(self, output: Layout, launch: Launch | None) -> None:
         assert isinstance(output.device, OpenCLDevice)
         self._device, self._layout = output.device, output
         self._active = output.device.queue.active
         self._allocate = output.device.pools.allocate
         self._size_bytes = prod(output.shape) * output.dtype.itemsize
-        self._preset = preset  # None if there is nothing to compute
+        self._launch = launch  # None if there is nothing to compute
 
     def __call__(self, *inputs: Array) -> Array:
-        layout, preset, size_bytes = self._layout, self._preset, self._size_bytes
-        if preset is None or self._active.recording is not None:
+        layout, launch, size_bytes = self._layout, self._launch, self._size_bytes
+        if launch is None or self._active.recording is not None:
             output = Array.new(layout.shape, layout.dtype, self._device)
-            if preset is not None:
-                preset(output, *inputs)
+            if launch is not None:
+                launch(output, *inputs)
             return output
         storage = Storage(self._device, self._allocate(size_bytes, None), size_bytes)
         output = Array(storage, layout.shape, layout.strides, 0, layout.dtype)
         output.layout = layout
-        preset._enqueue((output, *inputs))
+        launch.enqueue((output, *inputs))
         return output

@@ -97,30 +97,42 @@ def test_a_stack_of_views_that_cannot_be_joined(device: Device) -> None:
     )
 
 
-Launch = Callable[[Device, gemm.Product, gemm.Matrices, gemm.Matrices, Any, int], None]
+Multiply = Callable[[Array, Array, Array, gemm.Product], None]
 
 
-def launched(launch: Launch, a: Array, b: Array) -> Array:
+def by_launch(launch: Callable[..., None]) -> Multiply:
+    def multiply(c: Array, a: Array, b: Array, sizes: gemm.Product) -> None:
+        left, right = (gemm.Matrices(x.buffer, x.offset, 0, *x.strides) for x in (a, b))
+        launch(a.device, sizes, left, right, c.buffer, 0)
+
+    return multiply
+
+
+def on_gpu(c: Array, a: Array, b: Array, sizes: gemm.Product) -> None:
+    left, right = (gemm.Matrices(None, x.offset, 0, *x.strides) for x in (a, b))
+    gemm_gpu.prepare(a.device, sizes, left, right)(c, a, b)
+
+
+def launched(multiply: Multiply, a: Array, b: Array) -> Array:
     output = tensor.full((a.shape[0], b.shape[1]), float("nan"), device=a.device)
-    left, right = (gemm.Matrices(x.buffer, x.offset, 0, *x.strides) for x in (a, b))
-    launch(a.device, gemm.Product(1, *output.shape, a.shape[1]), left, right, output.buffer, 0)
+    multiply(output, a, b, gemm.Product(1, *output.shape, a.shape[1]))
     return output
 
 
 @OPENCL_DEVICES
-@pytest.mark.parametrize("launch", [gemm.launch_packed, gemm.launch_small, gemm_gpu.launch])
+@pytest.mark.parametrize("multiply", [by_launch(gemm.launch_packed), by_launch(gemm.launch_small), on_gpu])
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
 @pytest.mark.parametrize(
     ("M", "N", "K"), [(1, 1, 1), (130, 70, 41), (201, 517, 790), (6, 16, 1), (65, 129, 16)]
 )
 def test_each_kernel_by_itself(
-    device: Device, launch: Launch, M: int, N: int, K: int, left_turned: bool, right_turned: bool
+    device: Device, multiply: Multiply, M: int, N: int, K: int, left_turned: bool, right_turned: bool
 ) -> None:
     a, b = random(M, K), random(K, N)
     left = tensor.asarray(a.T.copy(), device=device).T if left_turned else tensor.asarray(a, device=device)
     right = tensor.asarray(b.T.copy(), device=device).T if right_turned else tensor.asarray(b, device=device)
-    agree(launched(launch, left, right).numpy(), a, b)
+    agree(launched(multiply, left, right).numpy(), a, b)
 
 
 @OPENCL_DEVICES
@@ -132,7 +144,7 @@ def test_each_tile_for_gpus(
     monkeypatch.setattr(gpu_tile, "plan", lambda *_: gpu_tile.Plan(tile, parts, 48 // parts))
     for M, N in ((150, 140), (257, 68), (33, 301)):
         a, b = random(M, 43), random(43, N)
-        ours = launched(gemm_gpu.launch, *(tensor.asarray(each, device=device) for each in (a, b)))
+        ours = launched(on_gpu, *(tensor.asarray(each, device=device) for each in (a, b)))
         agree(ours.numpy(), a, b)
 
 
@@ -141,7 +153,7 @@ def test_rows_far_apart_for_gpus(device: Device, monkeypatch: pytest.MonkeyPatch
     """The form with 64-bit offsets, of matrices that do not need it."""
     monkeypatch.setattr(gemm_gpu, "INTS", 0)
     a, b = random(150, 43), random(43, 140)
-    ours = launched(gemm_gpu.launch, *(tensor.asarray(each, device=device) for each in (a, b)))
+    ours = launched(on_gpu, *(tensor.asarray(each, device=device) for each in (a, b)))
     agree(ours.numpy(), a, b)
 
 

@@ -122,15 +122,14 @@ def test_a_probe_tells_right_products_from_wrong_ones(
 ) -> None:
     """With the plain kernel in place of the tensor cores', which is right, and then one per cent off."""
 
-    def launch(
-        device: Device, sizes: gemm.Product, a: gemm.Matrices, b: gemm.Matrices, c: Any, *_: Any
-    ) -> None:
-        gemm_gpu.launch(device, sizes, a, b, c, 0)
-        tensor.kernel("kernel void f(global float *c, float by) { c[0] *= by; }", "f").on(device)(
-            (1,), c, factor
-        )
+    def prepare(device: Device, sizes: gemm.Product, a: gemm.Matrices, b: gemm.Matrices, *_: Any) -> Any:
+        def launch(c: tensor.Array, *sides: tensor.Array) -> None:
+            gemm_gpu.prepare(device, sizes, a, b)(c, *sides)
+            tensor.kernel("kernel void f(global float *c, float by) { c[0] *= by; }", "f")((1,), c, factor)
 
-    monkeypatch.setattr(gemm_wgmma, "launch", launch)
+        return launch
+
+    monkeypatch.setattr(gemm_wgmma, "prepare", prepare)
     if factor == 1:
         matmul_precision.probe(opencl.spec)
     else:
