@@ -2,14 +2,15 @@
 
 A list of {"name", "type", "inputs", "outputs", "params", "phase"}: each layer takes the blobs that it names
 as inputs and makes those that it names as outputs, in any order. A definition that the 2016 system trained
-loads unchanged. Layers that read data (`blob_data`, `data_augmentation`, …) are passed over, since a job
-names its data separately; `branch` only gives a blob more names; and the layers that judge (a loss and
+loads unchanged. Layers that read data (`blob_data`, `mnist_data`) are checked and passed over, since a job
+names its data separately; of `data_augmentation`, one for training and one for testing become one layer,
+which knows the difference; `branch` only gives a blob more names; and the layers that judge (a loss and
 `accuracy`) say what the network's output is.
 """
 
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,24 @@ from nn.layers import Sequential
 
 Definition = list[dict[str, Any]]
 
-_DATA_TYPES = ("blob_data", "data_augmentation", "mnist_data")
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(size, int) and size > 0 for size in value)
+
+
+_DATA_TYPES: dict[str, dict[str, tuple[Callable[[object], bool], str]]] = {  # what their params have to be
+    "blob_data": {
+        "file_prefix": (_is_text, "a path without its suffix"),
+        "data_shape": (_is_shape, "[height, width, channels]"),
+        "data_klass": (lambda value: value in ("uint8", "single"), "uint8 or single"),
+    },
+    "mnist_data": {"data": (_is_text, "a path"), "label": (_is_text, "a path")},
+}
+_OF_ONE_PHASE = "data_augmentation"  # may be there twice, to train and to test
 
 
 def _judges(type_name: str) -> bool:
@@ -103,6 +121,7 @@ class _Entry:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     params: Params
+    phase: tuple[str, ...]  # empty: both
 
 
 def load_definition(source: Sequence[dict[str, Any]] | str | Path) -> Layer:
@@ -114,7 +133,7 @@ def load_definition(source: Sequence[dict[str, Any]] | str | Path) -> Layer:
     raw = _parsed(Path(source)) if isinstance(source, (str, Path)) else source
     if not isinstance(raw, Sequence) or not all(isinstance(entry, dict) for entry in raw):
         raise DefinitionError(f"A definition is a list of objects, got {type(raw).__name__}.")
-    entries = [_checked(position, entry) for position, entry in enumerate(raw)]
+    entries = [*_of_both_phases([_checked(position, entry) for position, entry in enumerate(raw)])]
     names = [entry.name for entry in entries]
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
@@ -149,7 +168,8 @@ def _checked(position: int, entry: dict[str, Any]) -> _Entry:
         raise DefinitionError(f"Layer {name!r} takes no blob; expected at least one input.")
     if computes and type_name != "branch" and len(outputs) != 1:
         raise DefinitionError(f"Layer {name!r} makes {list(outputs)}; expected one output.")
-    if computes and "phase" in entry:
+    phase = _blobs(entry, "phase", name) if "phase" in entry else ()
+    if computes and phase and type_name != _OF_ONE_PHASE:
         raise DefinitionError(
             f"Layer {name!r} is for the phase {entry['phase']} only; a layer must be in both."
         )
@@ -158,7 +178,32 @@ def _checked(position: int, entry: dict[str, Any]) -> _Entry:
     params = entry.get("params", {})
     if not isinstance(params, dict):
         raise DefinitionError(f"Layer {name!r} has params {params!r}; expected an object.")
-    return _Entry(name, type_name, inputs, outputs, params)
+    for key, (is_right, expected) in _DATA_TYPES.get(type_name, {}).items():
+        if key in params and not is_right(params[key]):
+            raise DefinitionError(f"Layer {name!r} has the {key} {params[key]!r}; expected {expected}.")
+    return _Entry(name, type_name, inputs, outputs, params, phase)
+
+
+def _of_both_phases(entries: Sequence[_Entry]) -> Iterator[_Entry]:
+    """With one layer in place of two that augment data, one to train and one to test.
+
+    That of training is left: in evaluation it does what the other one does. Raises `DefinitionError` where it
+    would not.
+    """
+    training = {e.outputs: e for e in entries if e.type_name == _OF_ONE_PHASE and e.phase == ("train",)}
+    for entry in entries:
+        other = training.get(entry.outputs)
+        if entry.type_name != _OF_ONE_PHASE or entry.phase != ("test",) or other is None:
+            yield entry
+        elif entry.inputs != other.inputs or _not_random(entry.params) != _not_random(other.params):
+            raise DefinitionError(
+                f"Layer {entry.name!r} tests with another input, shape, scale or mean than {other.name!r} "
+                "trains with; they must be the same."
+            )
+
+
+def _not_random(params: Params) -> Params:
+    return {key: value for key, value in params.items() if key not in ("random_crop", "random_flip")}
 
 
 def _text(entry: dict[str, Any], key: str, position: int) -> str:

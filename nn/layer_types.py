@@ -14,9 +14,11 @@ from nn.layers import (
     Add,
     AvgPool2d,
     BatchNorm,
+    ColorJitter,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DataAugmentation,
     Dropout,
     Embedding,
     Flatten,
@@ -28,7 +30,11 @@ from nn.layers import (
     Linear,
     MaxPool2d,
     MultiHeadAttention,
+    Normalize,
     PositionalEmbedding,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
     ReLU,
     ReLU6,
     Reshape,
@@ -192,6 +198,17 @@ def _batch_normalization(
     return BatchNorm(in_size, eps, rate)
 
 
+def _data_augmentation(input_klass: str = "single", **params: Any) -> DataAugmentation:
+    """`input_klass` said whether floats or bytes come; here they are floats."""
+    if input_klass not in ("single", "uint8"):
+        raise ValueError(f"its input_klass is {input_klass!r}, expected single or uint8")
+    return DataAugmentation(**params)
+
+
+_add(
+    DataAugmentation,
+    LayerForm("data_augmentation", _data_augmentation, lambda layer: dict(layer.arguments)),
+)
 _add(
     BatchNorm,
     LayerForm(
@@ -224,6 +241,11 @@ for _name, _class in (
     ("positional_embedding", PositionalEmbedding),
     ("multi_head_attention", MultiHeadAttention),
     ("self_attention", SelfAttention),
+    ("random_crop", RandomCrop),
+    ("random_resized_crop", RandomResizedCrop),
+    ("random_horizontal_flip", RandomHorizontalFlip),
+    ("color_jitter", ColorJitter),
+    ("normalize", Normalize),
 ):
     _plain(_name, _class)
 _add(Add, LayerForm("plus", lambda n_input=2: Add(), lambda layer: {}))

@@ -1,8 +1,8 @@
 """What randomness in a network is keyed by: the seed, the step and the sample, never the peer.
 
-So a sample meets the same Dropout mask whichever peer it is dealt to, and a step that is done again has the
-same result. Step and sample numbers live in device memory: a step that `tensor.record` keeps reads the new
-ones when it is replayed.
+So a sample meets the same Dropout mask, and is cut and coloured in the same way, whichever peer it is dealt
+to, and a step that is done again has the same result. Step and sample numbers live in device memory: a step
+that `tensor.record` keeps reads the new ones when it is replayed.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class Randomness:
         if self._samples is None or self._samples.shape != (batch,):
             known = "none" if self._samples is None else str(self._samples.size)
             raise NetworkError(
-                f"{title} needs the numbers of the batch's {batch} samples to draw its mask, got {known}: "
+                f"{title} needs the numbers of the batch's {batch} samples for its draws, got {known}: "
                 "call network.randomness.set_step(step, samples) before it, or network.evaluate()."
             )
         return self._samples

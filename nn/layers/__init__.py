@@ -2,6 +2,14 @@
 
 from nn.layers.activation import GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from nn.layers.attention import MultiHeadAttention, SelfAttention
+from nn.layers.augmentation import (
+    ColorJitter,
+    DataAugmentation,
+    Normalize,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+)
 from nn.layers.convolution import Conv2d, ConvTranspose2d
 from nn.layers.dropout import Dropout
 from nn.layers.embedding import Embedding, PositionalEmbedding
@@ -18,9 +26,11 @@ __all__ = [
     "Add",
     "AvgPool2d",
     "BatchNorm",
+    "ColorJitter",
     "Concat",
     "Conv2d",
     "ConvTranspose2d",
+    "DataAugmentation",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -32,8 +42,12 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "MultiHeadAttention",
+    "Normalize",
     "PositionalEmbedding",
     "RMSNorm",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomResizedCrop",
     "ReLU",
     "ReLU6",
     "Reshape",

@@ -43,6 +43,15 @@ NORMED = replace(
     ),
 )
 LAYERWISE = replace(JOB, optimizer=nn.LAMB(lr=0.01))
+AUGMENTED = replace(
+    JOB,
+    network=nn.Sequential(
+        crop=nn.RandomCrop(8, padding=1),
+        flip=nn.RandomHorizontalFlip(),
+        flat=nn.Flatten(),
+        fc=nn.Linear(64, 10),
+    ),
+)
 IDS = np.random.default_rng(0).permutation(1500)[:120]
 
 
@@ -154,8 +163,10 @@ def one_step(worker: Worker) -> tuple[Worker, int, list[dict[int, Push]]]:
     return worker, 1, [pushes(worker, 1, IDS)]
 
 
-def test_shares_of_three_add_up_to_one(store, device):
-    worker = Worker(JOB, store, device, None)
+@pytest.mark.parametrize("job", [JOB, AUGMENTED], ids=["lenet", "augmented"])
+def test_shares_of_three_add_up_to_one(store, device, job):
+    """Also where samples are varied: by their numbers, not by where they are computed."""
+    worker = Worker(job, store, device, None)
     whole = vector(merged(worker, 1, [pushes(worker, 1, IDS)]))
     parts = [pushes(worker, 1, ids) for ids in (IDS[:1], IDS[1:50], IDS[50:])]
     np.testing.assert_allclose(vector(merged(worker, 1, parts)), whole, rtol=1e-4, atol=1e-6)

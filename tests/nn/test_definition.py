@@ -88,9 +88,15 @@ def test_definitions_load_from_files(tmp_path: Path) -> None:
 
 def everything() -> nn.Sequential:
     return nn.Sequential(
+        bytes=nn.DataAugmentation([9, 9], 1 / 128, random_crop=True, mean=[1.5, 2.0]),
+        crop=nn.RandomCrop(8, padding=1),
+        resized=nn.RandomResizedCrop((8, 8), area=(0.5, 1.0)),
+        flip=nn.RandomHorizontalFlip(0.25),
+        normal=nn.Normalize((0.5, 0.4), (0.2, 0.3)),
         conv=nn.Conv2d(2, 3, (3, 2), stride=(1, 2), padding=1, bias=False),
         apart=nn.Conv2d(3, 6, 3, padding=2, dilation=2, groups=3),
         wider=nn.ConvTranspose2d(6, 3, (2, 3), 1, (0, 1), groups=3),
+        jitter=nn.ColorJitter(0.1, saturation=0.2),
         relu6=nn.ReLU6(),
         max=nn.MaxPool2d(2),
         max_down=nn.MaxPool2d((2, 1), stride=2, padding=(1, 0), ceil_mode=False),
@@ -121,7 +127,7 @@ def test_what_is_written_is_read_back() -> None:
     definition = nn.to_definition(everything())
     again = nn.load_definition(json.loads(json.dumps(definition)))
     assert nn.to_definition(again) == definition
-    assert same_outputs(everything(), again, (2, 8, 8, 2))
+    assert same_outputs(everything(), again, (2, 9, 9, 2))
     assert definition[-2]["inputs"] == ["softmax", "label"]
     assert set(definition[0]) == {"name", "type", "inputs", "outputs", "params"}
 
@@ -150,6 +156,66 @@ def test_a_type_is_registered_once() -> None:
         @nn.register("relu")
         class Other(nn.Layer):
             """Whatever."""
+
+
+def of_2016(phase: str, **changes: Any) -> list[dict[str, Any]]:
+    """The two data layers of one phase in its netdef/vgg16.json, with small images."""
+    random = phase == "train"
+    read = {"data_shape": [12, 12, 3], "file_prefix": f"imagenetraw/{phase}"}
+    params = {"out_shape": [8, 6], "scale": 1.0, "random_crop": random, "random_flip": random}
+    augment = {**params, "input_klass": "uint8", **changes}
+    blobs = {"inputs": ["batch"], "outputs": ["rawdata", "label"], "phase": [phase]}
+    return [
+        {"name": f"d_{phase}", "type": "blob_data", "params": read, **blobs},
+        {
+            **layer(f"aug_{phase}", "data_augmentation", "rawdata", augment),
+            "outputs": ["data"],
+            "phase": [phase],
+        },
+    ]
+
+
+def test_the_two_augmentations_of_2016_are_one_layer() -> None:
+    head = [layer("fc", "linear", "data", {"in_shape": [8, 6, 3], "out_size": 2})]
+    network = nn.load_definition([*of_2016("test"), *of_2016("train"), *head])
+    twin = nn.Sequential(
+        aug_train=nn.DataAugmentation([8, 6], 1.0, random_crop=True, random_flip=True),
+        fc=nn.Linear((8, 6, 3), 2),
+    )
+    assert same_outputs(network, twin, (2, 12, 12, 3))
+    again = nn.load_definition(json.loads(json.dumps(nn.to_definition(network))))
+    assert nn.to_definition(again) == nn.to_definition(network)
+    for each in (network, twin, again):
+        each.initialize("numpy", seed=6).train().randomness.set_step(1, range(4))
+    x = tensor.asarray(numpy.random.default_rng(0).random((4, 12, 12, 3), numpy.float32), device="numpy")
+    outputs = [numpy.asarray(each(x)) for each in (network, twin, again)]
+    assert numpy.array_equal(outputs[0], outputs[1])
+    assert numpy.array_equal(outputs[0], outputs[2])
+    assert not numpy.array_equal(outputs[0], numpy.asarray(network.evaluate()(x)))
+
+
+def test_augmentations_that_do_not_fit_together_are_refused() -> None:
+    other = of_2016("test", scale=0.5)
+    with pytest.raises(DefinitionError, match=r"'aug_test' tests with another .* than 'aug_train'"):
+        nn.load_definition([*of_2016("train"), *other])
+    with pytest.raises(DefinitionError, match=r"'aug_train' .* cannot be made: its input_klass is 'int8'"):
+        nn.load_definition(of_2016("train", input_klass="int8"))
+    with pytest.raises(DefinitionError, match=r"'aug_train' .* cannot be made: .*angle"):
+        nn.load_definition(of_2016("train", angle=3))
+
+
+@pytest.mark.parametrize(
+    ("type_name", "params", "sentence"),
+    [
+        ("blob_data", {"file_prefix": 3}, "the file_prefix 3; expected a path without its suffix"),
+        ("blob_data", {"data_shape": [28, 0, 1]}, r"the data_shape \[28, 0, 1\]; expected \[height, width"),
+        ("blob_data", {"data_klass": "double"}, "the data_klass 'double'; expected uint8 or single"),
+        ("mnist_data", {"label": []}, r"the label \[\]; expected a path"),
+    ],
+)
+def test_fields_of_data_are_checked(type_name: str, params: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(DefinitionError, match=f"Layer 'd' has {sentence}"):
+        nn.load_definition([layer("d", type_name, "batch", params), *lenet_of_2016()[1:]])
 
 
 def broken(position: int, **changes: Any) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ PROMISED = {
     *("BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"),
     *("LeakyReLU", "Sigmoid", "Tanh", "SiLU", "GELU", "Softmax"),
     *("GlobalAvgPool2d",),
+    *("ColorJitter", "DataAugmentation", "Normalize"),
+    *("RandomCrop", "RandomHorizontalFlip", "RandomResizedCrop"),
     *(
         "Conv2d",
         "ConvTranspose2d",
