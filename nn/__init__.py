@@ -17,6 +17,7 @@ from nn.errors import (
 from nn.generation import generate
 from nn.gradient_check import check_gradient
 from nn.graph import Graph, Node
+from nn.interchange import load_weights, save_weights
 from nn.layer import Buffer, Entry, Layer, Parameter
 from nn.layer_types import register
 from nn.layers import (
@@ -134,12 +135,14 @@ __all__ = [
     "load",
     "load_definition",
     "load_optimizer",
+    "load_weights",
     "losses",
     "models",
     "perplexity",
     "register",
     "register_optimizer",
     "save",
+    "save_weights",
     "softmax_cross_entropy",
     "summary",
     "to_definition",

@@ -88,24 +88,31 @@ def _in_order(sorter: "TopologicalSorter[str]", given: list[str]) -> Iterator[st
         sorter.done(blob)
 
 
-def trace(network: Layer, is_known: Callable[[Layer], bool], input: str = "data") -> tuple[list[Node], str]:
+_REGISTER = 'definitions do not know: put @nn.register("…") above the class'
+
+
+def trace(
+    network: Layer, is_known: Callable[[Layer], bool], input: str = "data", remedy: str = _REGISTER
+) -> tuple[list[Node], str]:
     """The known layers that `network` calls, as nodes named by their paths, and the blob that it returns.
 
     Layers that are not known are looked into: their `forward` runs on names of blobs instead of arrays, which
-    only layers take, and `+`, which becomes an `Add`. Raises `DefinitionError`, which names the layer.
+    only layers take, and `+`, which becomes an `Add`. Raises `DefinitionError`, which names the layer and
+    ends with `remedy`, such as "definitions do not know: …".
     """
-    tracer = _Tracer(network, is_known)
+    tracer = _Tracer(network, is_known, remedy)
     result = tracer.call(network, (TracedBlob(input, tracer),))
     if not isinstance(result, TracedBlob):
         raise DefinitionError(f"{network.title} returns {type(result).__name__}, not the output of a layer.")
     if not tracer.nodes:
-        raise DefinitionError(f"{network.title} has no layer that definitions know.")
+        raise DefinitionError(f"{network.title} has no layer that computes anything.")
     return tracer.nodes, result.name
 
 
 class _Tracer:
-    def __init__(self, network: Layer, is_known: Callable[[Layer], bool]) -> None:
+    def __init__(self, network: Layer, is_known: Callable[[Layer], bool], remedy: str) -> None:
         self.nodes: list[Node] = []
+        self._remedy = remedy
         self.current = network
         self._is_known = is_known
         self._paths = {id(layer): path for path, layer in network.layers()}
@@ -136,10 +143,8 @@ class _Tracer:
     def unknown(self, layer: Layer | None = None) -> DefinitionError:
         """The error that a layer (the one whose `forward` runs) computes what definitions cannot say."""
         layer = layer or self.current
-        return DefinitionError(
-            f"Layer {self._paths.get(id(layer)) or layer.name!r} is a {type(layer).__name__}, which "
-            'definitions do not know: put @nn.register("…") above the class.'
-        )
+        path = self._paths.get(id(layer)) or layer.name
+        return DefinitionError(f"Layer {path!r} is a {type(layer).__name__}, which {self._remedy}.")
 
     def sum_of(self, inputs: Sequence["TracedBlob"]) -> "TracedBlob":
         from nn.layers import Add

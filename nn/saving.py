@@ -25,7 +25,7 @@ from tensor import Device
 from tensor.replacing import replacing
 
 _FORMAT = "mesh-1"
-_STATE = "optimizer/"
+OPTIMIZER = "optimizer/"
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -55,13 +55,14 @@ def save(
         if not optimizer.state:
             raise SaveError("The optimizer has no state: call optimizer.initialize(network.vector) first.")
         metadata["optimizer"] = optimizer.definition()
-        arrays |= {_STATE + name: numpy.asarray(vector) for name, vector in optimizer.state.items()}
+        arrays |= {OPTIMIZER + name: numpy.asarray(vector) for name, vector in optimizer.state.items()}
     text = {"format": _FORMAT, **{key: json.dumps(value) for key, value in metadata.items()}}
     contiguous = {name: numpy.ascontiguousarray(array) for name, array in arrays.items()}
-    _write(Path(path), safetensors.numpy.save(contiguous, text))
+    write_whole(Path(path), safetensors.numpy.save(contiguous, text))
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
+    """Make `content` the file `path`, or leave the old one. Raises `SaveError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
@@ -90,19 +91,24 @@ def load(path: str | Path, network: Layer | None = None, device: str | Device | 
     if optimizer is not None:
         optimizer.initialize(network.vector, network.table)
         for name, vector in optimizer.state.items():
-            vector[...] = _fetch(Path(path), arrays, _STATE + name, vector.shape)
+            vector[...] = _fetch(Path(path), arrays, OPTIMIZER + name, vector.shape)
     return Saved(network, optimizer, metadata["step"], metadata["seed"])
 
 
-def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+def read_safetensors(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """The arrays and the metadata of any safetensors file. Raises `SaveError`."""
     if not path.is_file():
         raise SaveError(f"There is no file {path}.")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — it is no dict
-            metadata = file.metadata() or {}
+            return arrays, file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise SaveError(f"{path} is not a sound safetensors file: {error}.") from error
+
+
+def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    arrays, metadata = read_safetensors(path)
     written = metadata.pop("format", None)
     if written != _FORMAT or not {"step", "seed"} <= set(metadata):
         raise SaveError(
@@ -116,7 +122,7 @@ def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
 def _flat(path: Path, network: Layer, arrays: Arrays) -> NDArray[numpy.float32]:
     table = (*network.table, *network.buffer_table)
-    unknown = {name for name in arrays if not name.startswith(_STATE)} - {entry.name for entry in table}
+    unknown = {name for name in arrays if not name.startswith(OPTIMIZER)} - {entry.name for entry in table}
     if unknown:
         raise SaveError(f"{path} is of another network: this one has no parameter {sorted(unknown)[0]!r}.")
     flat = numpy.empty(network.state.shape, dtype=tensor.float32)

@@ -9,7 +9,7 @@ _SMALL = 64  # pixels a side, below which the first convolution keeps the size
 
 # How much wider each stage's blocks are within, their output channels, their number, the first one's stride.
 # Source: table 2 of the paper.
-_STAGES = (
+STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
     (6, 32, 3, 2),
@@ -58,7 +58,7 @@ def mobilenet_v2(input_shape: tuple[int, int, int] = (224, 224, 3), classes: int
     channels = image("mobilenet_v2", input_shape, least=4)
     features: list[Layer] = [_convolution(channels, 32, 3, 1 if min(input_shape[:2]) < _SMALL else 2)]
     channels = 32
-    for expansion, width, count, stride in _STAGES:
+    for expansion, width, count, stride in STAGES:
         for number in range(count):
             features.append(InvertedResidual(channels, width, stride if number == 0 else 1, expansion))
             channels = width

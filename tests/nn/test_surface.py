@@ -43,6 +43,8 @@ PROMISED = {
         "register_optimizer",
         "load_optimizer",
         "save",
+        "load_weights",
+        "save_weights",
         "load",
         "Saved",
         "to_definition",
