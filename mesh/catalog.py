@@ -78,8 +78,7 @@ def make_job(name: str, options: Options | None = None, uses: Iterable[Path] = (
     exist, with what does, and DataError where the data set of a recipe is not to be had.
     """
     options = options or Options()
-    if options.data is None or not nn.data.is_text(options.data):
-        _check_known("data set", options.data, nn.data.names())
+    _check_data(options.data)
     _check_known("codec", options.codec, codec.names())
     loaded = load_uses(uses)
     return replace(_overridden(_found(name, options), options), uses=loaded)
@@ -177,11 +176,19 @@ def _job_of(network: nn.Layer, path: Path, attribute: str, options: Options) -> 
 
 def _named_data(source: str, options: Options) -> str:
     if options.data is None:
-        known = ", ".join((*nn.data.names(), *nn.data.text_names()))
-        raise UsageError(
-            f"{source} is a network without data: add --data with one of {known}, or a text of yours (*.txt)."
-        )
+        raise UsageError(f"{source} is a network without data: add --data with one of {_known_data()}.")
     return options.data
+
+
+def _known_data() -> str:
+    names = ", ".join((*nn.data.names(), *nn.data.text_names()))
+    return f"{names}, or a folder of images, an archive (*.npz) or a text (*.txt) of yours"
+
+
+def _check_data(name: str | None) -> None:
+    names = (*nn.data.names(), *nn.data.text_names())
+    if name is not None and name not in names and not nn.data.is_text(name) and not nn.data.is_path(name):
+        raise UsageError(f"There is no data set {name!r}.{_nearest(name, names)} Known are {_known_data()}.")
 
 
 def _overridden(job: Job, options: Options) -> Job:

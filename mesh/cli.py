@@ -85,7 +85,12 @@ def main(ctx: click.Context) -> None:
 
 @main.command()
 @click.argument("job", default="digits")
-@click.option("--data", metavar="NAME", help="Data set: digits, mnist, mnist10k or tinyshakespeare.")
+@click.option(
+    "--data",
+    metavar="NAME",
+    help="Data set: digits, mnist, mnist10k, cifar10, cifar100 or tinyshakespeare; or yours: a folder with a "
+    "folder of images for each class, an archive of arrays (*.npz), or a text (*.txt).",
+)
 @click.option(
     "--steps", metavar="N", type=click.IntRange(min=1), help="Steps to train; each job has its own default."
 )

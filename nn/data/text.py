@@ -6,19 +6,18 @@
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
-import platformdirs
 from numpy.typing import NDArray
 
+from nn.data.finding import data_folders, found
 from nn.errors import DataError
 
 Tokens = NDArray[numpy.int32]
 
-_FILES = {"tinyshakespeare": Path("tinyshakespeare") / "input.txt"}
+_FILES = {"tinyshakespeare": "input.txt"}  # each in a folder of its name
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,16 +104,14 @@ def load_text(name: str | Path, validation: float = 0.1, root: str | Path | None
 
 
 def _find(name: str, root: str | Path | None) -> Path:
-    chosen = root or os.environ.get("MESH_DATA")
-    cache = platformdirs.user_cache_path("mesh") / "data"
-    paths = [Path(folder) / _FILES[name] for folder in (chosen, cache) if folder]
-    found = next((path for path in paths if path.is_file()), None)
-    if found is None:
+    folders = data_folders(name, root)
+    path = found(folders, (_FILES[name],))
+    if path is None:
         raise DataError(
-            f"{name} is not at {' or '.join(map(str, paths))}. "
-            f"Put the file there, or set MESH_DATA to the folder that holds {_FILES[name]}."
+            f"{name} is not at {' or '.join(str(folder / _FILES[name]) for folder in folders)}. "
+            f"Put the file there, or set MESH_DATA to the folder that holds {name}/{_FILES[name]}."
         )
-    return found
+    return path
 
 
 def _read(path: Path) -> str:

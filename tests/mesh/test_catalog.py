@@ -78,6 +78,18 @@ def test_chargpt_is_made_for_its_text(tmp_path: Path) -> None:
         make_job("lenet", Options(data=str(path)))
 
 
+def test_a_model_is_made_for_data_of_ones_own(tmp_path: Path) -> None:
+    path, labels = tmp_path / "set.npz", numpy.arange(300) % 7
+    numpy.savez(path, images=numpy.zeros((300, 16, 12, 3), numpy.uint8), labels=labels)
+    job = make_job("lenet", Options(data=str(path)))
+    assert job.network == nn.to_definition(nn.models.lenet((16, 12, 3), classes=7))
+    assert (job.data, job.steps) == (str(path), RECIPES["lenet"].epochs * 245 // 120)
+    with pytest.raises(UsageError, match=r"no data set 'photos/'. Known are digits, .*folder of images, an"):
+        make_job("lenet", Options(data="photos/"))
+    with pytest.raises(UsageError, match="Did you mean mnist10k"):
+        make_job("lenet", Options(data="mnist10"))
+
+
 def test_options_override_and_the_rest_stays() -> None:
     job = make_job("digits", Options(steps=7, lr=0.5, codec="fp32", seed=3))
     plain = make_job("digits")

@@ -199,10 +199,10 @@ def test_bad_input_gets_a_sentence_and_its_code(
 
 
 def test_no_data_and_no_network(node: FakeNode, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(url: str, name: str, into: Path) -> Path:
+    def unreachable(url: str, sha256: str, name: str, into: Path) -> Path:
         raise OSError("no route to host")
 
-    monkeypatch.setattr("nn.data.mnist._retrieve", unreachable)
+    monkeypatch.setattr("nn.data.finding._retrieve", unreachable)
     (folder / "empty").mkdir()
     result = typed("start", "lenet", MESH_DATA="empty", XDG_CACHE_HOME=str(folder))
     assert result.exit_code == 5

@@ -1,5 +1,6 @@
 """Real peers: processes of their own, real sockets, real training on the embedded digits."""
 
+import shutil
 import time
 
 import msgpack
@@ -141,6 +142,38 @@ def test_data_travels_to_a_peer_that_has_none(peers, small_mnist, tmp_path):
     second.view(2, seconds=120)
     common_step([first, second])
     check_steps([first, second], BATCH)
+
+
+AUGMENTED = """
+import nn
+
+network = nn.Sequential(
+    crop=nn.RandomCrop(8, padding=1),
+    jitter=nn.ColorJitter(0.2, 0.2, 0.2),
+    conv=nn.Conv2d(3, 4, 3),
+    flat=nn.Flatten(),
+    fc=nn.Linear(6 * 6 * 4, 2),
+)
+"""
+
+
+def test_a_folder_of_images_travels_and_is_augmented_wherever_it_lies(peers, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    photos, file = tmp_path / "photos", tmp_path / "augmented.py"
+    file.write_text(AUGMENTED)
+    for name, brightness in (("dark", 60), ("light", 190)):
+        (photos / name).mkdir(parents=True)
+        for number in range(20):
+            noise = np.random.default_rng(number).integers(0, 60, (9, 12, 3))
+            image.fromarray((brightness + noise).astype(np.uint8)).save(photos / name / f"{number}.png")
+    first = peers.start(f"{file}:network", "--data", str(photos), "--batch", "12", "--steps", "100000")
+    first.step(1)
+    shutil.rmtree(photos)
+    second = peers.join(first)
+    second.view(2)
+    common_step([first, second])
+    check_steps([first, second], batch=12)
+    second.wait(lambda fact: fact["event"] == "evaluated" and fact["accuracy"] == 1)
 
 
 LAYERS = """

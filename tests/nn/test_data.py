@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 import nn
-from nn.data import mnist
+from nn.data import finding, mnist
 from nn.data.idx import read_idx
 from nn.errors import DataError
 
@@ -36,7 +36,7 @@ def some_labels(count: int) -> NDArray[numpy.uint8]:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user cache folder of this test's own, no MESH_DATA, and no mirrors: nothing may touch the network."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(mnist.platformdirs, "user_cache_path", lambda name: folder / name)
+    monkeypatch.setattr(finding.platformdirs, "user_cache_path", lambda name: folder / name)
     monkeypatch.setattr(mnist, "MIRRORS", ())
     monkeypatch.delenv("MESH_DATA", raising=False)
     return folder / "mesh" / "data" / "mnist"
