@@ -120,6 +120,24 @@ ALWAYS_INLINE float vector_sinh(float x) {
   return __builtin_copysignf(size < 1.0f ? near : half_ - 0.25f / half_, x);
 }
 
+// Source: N. Juffa's erff.
+ALWAYS_INLINE float vector_erf(float x) {
+  const float size = __builtin_fabsf(x), z = x * x;
+  float p = -5.96761703e-4f;
+  p = p * z + 4.99119423e-3f;
+  p = p * z - 2.67681349e-2f;
+  p = p * z + 1.12819925e-1f;
+  p = p * z - 3.76125336e-1f;
+  p = p * z + 1.28379166e-1f;
+  const float near = p * x + x, t = size > 8.0f ? 8.0f : size;
+  float q = (-1.72853470e-5f * t + 3.83197126e-4f) * (t * t) + (-3.88396438e-3f * t + 2.42546219e-2f);
+  q = q * t - 1.06777877e-1f;
+  q = q * t - 6.34846687e-1f;
+  q = q * t - 1.28717512e-1f;
+  const float far = 1.0f - exp_shifted(q * t - t, 0);
+  return x != x ? x : __builtin_copysignf(size > 0.927734375f ? far : __builtin_fabsf(near), x);
+}
+
 #pragma OPENCL FP_CONTRACT OFF
 
 // PoCL has macros of these names.
@@ -132,6 +150,7 @@ ALWAYS_INLINE float vector_sinh(float x) {
 #undef tanh
 #undef cosh
 #undef sinh
+#undef erf
 #undef sqrt
 #undef fabs
 #undef floor
@@ -148,6 +167,7 @@ ALWAYS_INLINE float vector_sinh(float x) {
 #define tanh vector_tanh
 #define cosh vector_cosh
 #define sinh vector_sinh
+#define erf vector_erf
 // One instruction each, once the compiler is told.
 #define sqrt __builtin_sqrtf
 #define fabs __builtin_fabsf

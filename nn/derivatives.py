@@ -6,6 +6,7 @@ back. `None` stands for an input without a derivative, such as a condition or la
 `nn.derivative("name")`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import log
@@ -86,6 +87,7 @@ _define("exp",      lambda g, y, x: g * y)
 _define("log",      lambda g, y, x: g / x)
 _define("sqrt",     lambda g, y, x: g / (y * 2))
 _define("tanh",     lambda g, y, x: g * (1 - y * y))
+_define("erf",      lambda g, y, x: g * tensor.exp(-x * x) * (2 / math.sqrt(math.pi)))
 _define("square",   lambda g, y, x: g * x * 2)
 _define("reciprocal", lambda g, y, x: -g * y * y)
 _define("positive", lambda g, y, x: g)

@@ -5,6 +5,7 @@ Numbers take the dtype of the array that they meet. What `tensor.ufunc` says of 
 """
 
 import builtins
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,11 @@ def _power(a: Any, b: Any) -> Any:
 _LARGER, _SMALLER = "a >= b || a != a ? a : b", "a <= b || a != a ? a : b"
 _SIGN = _kinds("a != a ? a : (COMPUTE)((a > 0) - (a < 0))", "(a > 0) - (a < 0)")
 _LOGADDEXP = "a == b ? a + log((COMPUTE)2) : fmax(a, b) + log1p(exp(-fabs(a - b)))"
+
+
+def _erf(x: Any) -> Any:
+    """NumPy has none; Python's takes one number at a time."""
+    return numpy.frompyfunc(math.erf, 1, 1)(x).astype(x.dtype)
 
 
 def _not_below_0(x: Any) -> Any:
@@ -115,6 +121,9 @@ tanh  = unary("tanh", "tanh(a)", numpy.tanh, "float", doc="Hyperbolic tangent of
 asinh = unary("asinh", "asinh(a)", numpy.arcsinh, "float", doc="The number whose hyperbolic sine is x.")
 acosh = unary("acosh", "acosh(a)", numpy.arccosh, "float", doc="The number whose hyperbolic cosine is x.")
 atanh = unary("atanh", "atanh(a)", numpy.arctanh, "float", doc="The number whose hyperbolic tangent is x.")
+
+erf   = unary("erf", "erf(a)", _erf, "float",
+              doc="The error function: 2/√π times the integral of exp(−t²) from 0 to x.")
 
 # Bits
 bitwise_and    = binary("bitwise_and", "a & b", numpy.bitwise_and, kinds=INTEGER, doc="x1 & x2")

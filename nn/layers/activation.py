@@ -60,13 +60,20 @@ class SiLU(Layer):
 
 
 class GELU(Layer):
-    """y = x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))), for any shape.
+    """y = x · Φ(x), Φ being the normal distribution: x / 2 · (1 + erf(x / √2)), for any shape.
 
-    It is within 5e-4 of x · Φ(x), Φ being the normal distribution. Source: D. Hendrycks, K. Gimpel: "Gaussian
-    Error Linear Units", 2016.
+    With approximate="tanh", as GPT-2 has it, x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))), which is
+    within 5e-4 of it. Source: D. Hendrycks, K. Gimpel: "Gaussian Error Linear Units", 2016.
     """
 
+    def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise NetworkError(f"GELU expected approximate to be none or tanh, got {approximate!r}.")
+        self.approximate = approximate
+
     def forward(self, x: Array) -> Array:
+        if self.approximate == "none":
+            return x * (tensor.erf(x * math.sqrt(0.5)) + 1.0) * 0.5
         inner = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)
         return x * (tensor.tanh(inner) + 1.0) * 0.5
 

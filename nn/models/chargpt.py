@@ -27,7 +27,7 @@ class Block(Layer):
         self.attention = MultiHeadAttention(channels, heads, causal=True, dropout=dropout)
         self.drop1 = Dropout(dropout)
         self.norm2 = LayerNorm(channels)
-        self.fc1, self.gelu = Linear(channels, 4 * channels), GELU()
+        self.fc1, self.gelu = Linear(channels, 4 * channels), GELU("tanh")
         self.fc2 = Linear(4 * channels, channels)
         self.drop2 = Dropout(dropout)
 

@@ -117,7 +117,7 @@ def everything() -> nn.Sequential:
         sigmoid=nn.Sigmoid(),
         tanh=nn.Tanh(),
         silu=nn.SiLU(),
-        gelu=nn.GELU(),
+        gelu=nn.GELU("tanh"),
         fc2=nn.Linear(5, 2, bias=False),
         softmax=nn.Softmax(),
     )

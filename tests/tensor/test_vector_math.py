@@ -1,5 +1,7 @@
 """Elementary functions against float64 NumPy, in units in the last place of the true result."""
 
+import math
+
 import numpy
 import pytest
 
@@ -16,6 +18,7 @@ FUNCTIONS = {
     "sinh": numpy.sinh,
     "cosh": numpy.cosh,
     "sqrt": numpy.sqrt,
+    "erf": lambda x: numpy.vectorize(math.erf)(x),
 }
 LARGEST_ERROR_ULP = (
     2.0  # of ours for CPUs; OpenCL itself promises 3 to 5, and NumPy's own exp and log reach 4
