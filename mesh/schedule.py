@@ -11,9 +11,10 @@ computes is a slice of those.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
+
+from nn.data import epoch_order
 
 BUCKET_VALUES_MOST = 1 << 20  # 4 MiB of float32: one 1 MiB frame of 8-bit codes
 BUCKET_VALUES_LEAST = 1 << 15
@@ -47,13 +48,6 @@ def server(servers: Sequence[str], step: int, bucket: int) -> str:
     return servers[(step + bucket) % len(servers)]
 
 
-@lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
-    order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(count)
-    order.setflags(write=False)
-    return order
-
-
 def sample_ids(seed: int, step: int, batch: int, count: int) -> np.ndarray:
     """The `batch` sample numbers of `step` in a data set of `count`, int64[batch]."""
     position, stop = (step - 1) * batch, step * batch
@@ -61,7 +55,7 @@ def sample_ids(seed: int, step: int, batch: int, count: int) -> np.ndarray:
     while position < stop:
         epoch, offset = divmod(position, count)
         taken = min(stop - position, count - offset)
-        parts.append(_permutation(seed, epoch, count)[offset : offset + taken])
+        parts.append(epoch_order(seed, epoch, count)[offset : offset + taken])
         position += taken
     return np.concatenate(parts)
 

@@ -19,14 +19,21 @@ from nn.data.dataset import Dataset
 from nn.data.digits import load_digits
 from nn.data.folder import load_folder
 from nn.data.idx import read_idx
+from nn.data.loader import Batch, Batches, Loader, Samples
 from nn.data.mnist import load_mnist, load_mnist10k
 from nn.data.npz import load_npz
+from nn.data.order import epoch_order
 from nn.data.text import Text, is_text, load_text, pieces, text_names
 from nn.errors import DataError
 
 __all__ = [
+    "Batch",
+    "Batches",
     "Dataset",
+    "Loader",
+    "Samples",
     "Text",
+    "epoch_order",
     "is_path",
     "is_text",
     "load",

@@ -10,6 +10,22 @@ from nn.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """One part of a data set, as an `nn.data.Loader` reads it."""
+
+    images: NDArray[numpy.uint8]
+    labels: NDArray[numpy.int32]
+    scale: float | None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def gather(self, ids: NDArray[numpy.int64]) -> tuple[NDArray[numpy.uint8], NDArray[numpy.int32]]:
+        """Images and labels of the samples `ids`."""
+        return self.images[ids], self.labels[ids]
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled images, split in a part to train on and a part to test with.
 
@@ -32,6 +48,16 @@ class Dataset:
     def __post_init__(self) -> None:
         self._check_split("training", self.train_images, self.train_labels)
         self._check_split("test", self.test_images, self.test_labels)
+
+    @property
+    def training(self) -> LabelledImages:
+        """The part to train on, for a Loader."""
+        return LabelledImages(self.train_images, self.train_labels, self.scale)
+
+    @property
+    def testing(self) -> LabelledImages:
+        """The part to test with, for a Loader."""
+        return LabelledImages(self.test_images, self.test_labels, self.scale)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -34,7 +34,7 @@ _ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held; from 5 
 _NAMED = 5  # broken files in one error
 
 
-def load_folder(path: Path, size: int | Size | None = None, channels: int | None = None) -> Dataset:
+def load_folder(path: str | Path, size: int | Size | None = None, channels: int | None = None) -> Dataset:
     """The images under `path`, uint8 [N, *size, channels], with the names of their folders as classes.
 
     Each is scaled until it covers `size` (one number, or height and width) and cut to it in the middle.
@@ -47,8 +47,9 @@ def load_folder(path: Path, size: int | Size | None = None, channels: int | None
     wanted = (size, size) if isinstance(size, int) else size
     if wanted is not None and min(wanted) < 1:
         raise DataError(f"load_folder: expected a size of at least 1, got {size}.")
-    train, test = _parts(path)
-    return _read(path, _listed(train), () if test is None else _listed(test), wanted, channels)
+    folder = Path(path)
+    train, test = _parts(folder)
+    return _read(folder, _listed(train), () if test is None else _listed(test), wanted, channels)
 
 
 def _parts(path: Path) -> tuple[Path, Path | None]:

@@ -21,6 +21,23 @@ _FILES = {"tinyshakespeare": "input.txt"}  # each in a folder of its name
 
 
 @dataclass(frozen=True, eq=False)
+class Pieces:
+    """Every piece of `length` tokens, as an `nn.data.Loader` reads them: sample i begins at place i, and is
+    labelled with the tokens that follow each of its own."""
+
+    tokens: NDArray[numpy.integer]
+    length: int
+    scale: float | None = None  # tokens are no images
+
+    def __len__(self) -> int:
+        return len(self.tokens) - self.length
+
+    def gather(self, ids: NDArray[numpy.int64]) -> tuple[Tokens, Tokens]:
+        """The pieces that begin at `ids`, and what follows: int32 [n, length]."""
+        return pieces(self.tokens, ids, self.length)
+
+
+@dataclass(frozen=True, eq=False)
 class Text:
     """A text as numbers of characters, split in a beginning to train on and an end to validate with.
 
@@ -46,6 +63,11 @@ class Text:
     def decode(self, tokens: NDArray[numpy.integer]) -> str:
         """The text of one-dimensional `tokens`."""
         return "".join(self.characters[token] for token in tokens)
+
+    def training(self, length: int) -> Pieces:
+        """All pieces of the training part, for a Loader. Raises `DataError` for a text that is too short."""
+        _windows(self.train, length, self.name)
+        return Pieces(self.train, length)
 
     def training_batch(self, seed: int, step: int, size: int, length: int) -> tuple[Tokens, Tokens]:
         """Pieces from anywhere in the training part, and what follows each character: int32 [size, length].
