@@ -149,7 +149,9 @@ def conv2d(
 
     Of `groups`, the g-th O / groups outputs see the g-th C / groups channels only; groups = C = O is
     depthwise and has kernels of its own. The weights of a kernel lie `dilation` rows and columns apart;
-    other than depthwise, that is computed with zeros between them, which cost their products.
+    other than depthwise, that is computed with zeros between them, which cost their products. A CPU computes
+    larger 3×3 convolutions with stride 1 in Winograd's form, where an infinity of the image makes NaN of its
+    neighbours.
 
     Raises ShapeError if the shapes do not fit, DTypeError for other dtypes.
     """

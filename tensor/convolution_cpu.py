@@ -1,7 +1,11 @@
-"""Launching kernels/conv_cpu.cl. Weights are packed by gemm_pack_b, images are read where they lie."""
+"""Launching kernels/conv_cpu.cl, or Winograd's form where that suits.
+
+Weights are packed by gemm_pack_b, images are read where they lie.
+"""
 
 from dataclasses import dataclass
 
+from tensor import winograd_cpu
 from tensor.array import Array
 from tensor.gemm import ceil_div, even_block, scratch
 from tensor.geometry import Geometry
@@ -45,6 +49,9 @@ def _tiles(images: int, pixels: int, rows: int, may_go_by_image: bool, units: in
 
 def forward(sizes: Geometry, x: Array, w: Array, y: Array) -> None:
     """y = conv2d(x, w); all contiguous and not empty."""
+    if winograd_cpu.suits(sizes):
+        winograd_cpu.forward(sizes, x, w, y)
+        return
     device, vectors = x.device, _vectors(sizes.O)
     depth, width, tile = sizes.weights, 8 * vectors, {"TILE_VECTORS": vectors}
     panels = ceil_div(sizes.O, width)
@@ -74,6 +81,9 @@ def forward(sizes: Geometry, x: Array, w: Array, y: Array) -> None:
 
 def backward_data(sizes: Geometry, dy: Array, w: Array, dx: Array) -> None:
     """dx = the gradient of the images; all contiguous and not empty."""
+    if winograd_cpu.suits(sizes):
+        winograd_cpu.backward_data(sizes, dy, w, dx)
+        return
     device, vectors = dy.device, _vectors(sizes.C)
     depth, taps, width, tile = sizes.O, sizes.KH * sizes.KW, 8 * vectors, {"TILE_VECTORS": vectors}
     panels = ceil_div(sizes.C, width)
@@ -111,6 +121,9 @@ def backward_data(sizes: Geometry, dy: Array, w: Array, dx: Array) -> None:
 
 def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
     """dw = the gradient of the weights; all contiguous and not empty."""
+    if winograd_cpu.suits(sizes):
+        winograd_cpu.backward_weights(sizes, x, dy, dw)
+        return
     device = x.device
     padded, height, width = _padded(sizes, x)
     vectors, lines = _vectors(sizes.O), sizes.N * sizes.P
