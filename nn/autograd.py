@@ -1,10 +1,10 @@
 """Reverse-mode differentiation.
 
-While a tape is on, `tensor` notes every call of a primitive: its inputs, its parameters, its output. The
-chain rule then walks that list backwards once. For y = f(a, b), with `gradient` = dL/dy at hand, the rules of
-f in `nn.derivatives` give what dL/da and dL/db gain. Only what leads from a source (a parameter) to the
-output is walked, so that, for instance, the first convolution's input has no gradient computed; a call's
-arrays are let go of as soon as it has been walked.
+While a tape is on (`nn.tape`), every call of a primitive that depends on a source (a parameter) is noted: its
+inputs, its parameters, its output. The chain rule then walks that list backwards once. For y = f(a, b), with
+`gradient` = dL/dy at hand, the rules of f in `nn.derivatives` give what dL/da and dL/db gain. Only what leads
+from a source to the output is walked, so that, for instance, the first convolution's input has no gradient
+computed; a call's arrays are let go of as soon as it has been walked.
 
 A source's gradient is final when the earliest call that used it has been walked. So the last layer's
 gradients are known first, while most of the walk is still to come, and the mesh can send them meanwhile.
@@ -12,31 +12,26 @@ gradients are known first, while most of the walk is still to come, and the mesh
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import tensor
 from nn.derivatives import rule_of, sum_to
-from nn.errors import GradientError
-from tensor import Array, Call, Primitive
+from nn.errors import GradientError, NetworkError
+from nn.tape import OUTSIDE, Segments, Step, Tape, Value, own_backward
+from tensor import Array
+from tensor.primitive import calls_through, taping
 
 if TYPE_CHECKING:
     from nn.layer import Entry, Layer
 
-_own_backward = Primitive("layer with a backward() of its own")
-_tape: ContextVar[list[Call] | None] = ContextVar("nn_tape", default=None)
-
 
 @contextmanager
-def recording() -> Iterator[list[Call]]:
-    """A tape of all primitive calls made inside."""
-    with tensor.recording_calls() as tape:
-        token = _tape.set(tape)
-        try:
-            yield tape
-        finally:
-            _tape.reset(token)
+def recording(sources: Sequence[Array], segments: Segments | None = None) -> Iterator[Tape]:
+    """A tape of all primitive calls made inside that depend on `sources`."""
+    tape = Tape(sources, segments or Segments())
+    with calls_through(tape):
+        yield tape
 
 
 def value_and_grad(
@@ -44,6 +39,7 @@ def value_and_grad(
     loss_function: Callable[..., Array],
     on_gradient: Callable[["Entry"], None] | None = None,
     accumulate: bool = False,
+    checkpoint: int | Sequence[str] | None = None,
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
     """A function that takes what `loss_function` takes, and returns its value and all parameters' gradients.
 
@@ -51,18 +47,24 @@ def value_and_grad(
     name. `on_gradient(entry)` is called as soon as the gradient of one line of `network.table` is final, last
     layer first. With `accumulate` they are added to what is there, for batches in several pieces; begin with
     `network.gradient[...] = 0`. Nothing waits for the device, so all of it may be recorded by
-    `tensor.record`; `on_gradient`
-    is a `tensor.host_call`, which a replay calls again.
+    `tensor.record`; `on_gradient` is a `tensor.host_call`, which a replay calls again.
+
+    `checkpoint` saves memory for another forward pass: the network is cut in so many segments, of about equal
+    bytes, and of each only what enters it is kept; or the paths of layers, each of which becomes one, such as
+    ["layer1", "layer2"]. The results have the same bits. Cuts lie between the layers that a Sequential or a
+    Graph calls, or the network itself.
 
         step = nn.value_and_grad(network, lambda x, labels: nn.softmax_cross_entropy(network(x), labels))
         loss, gradients = step(images, labels)
 
-    Raises `GradientError` if the loss is not a float32 scalar, or cannot be differentiated.
+    Raises `GradientError` if the loss is not a float32 scalar, or cannot be differentiated, `NetworkError`
+    for a checkpoint that names no layer.
     """
+    segments = segments_of(network, checkpoint)
 
     def run(*inputs: Any) -> tuple[Array, dict[str, Array]]:
-        parameters, slices = network.parameters(), network.gradients()
-        with recording() as tape:
+        slices = network.gradients()
+        with recording([*network.parameters().values()], segments) as tape:
             loss = loss_function(*inputs)
         _require_scalar(loss)
 
@@ -80,104 +82,94 @@ def value_and_grad(
                 tensor.host_call(lambda: on_gradient(entry), network.vector.device)
 
         one = tensor.ones((), dtype=tensor.float32, device=loss.device)
-        differentiate(tape, loss, one, list(parameters.values()), receive)
+        differentiate(tape, loss, one, receive)
         return loss, slices
 
     return run
 
 
+def segments_of(network: "Layer", checkpoint: int | Sequence[str] | None) -> Segments:
+    """The plan that `checkpoint` of `value_and_grad` stands for."""
+    if checkpoint is None:
+        return Segments()
+    if isinstance(checkpoint, int):
+        if checkpoint < 1:
+            raise NetworkError(f"checkpoint= expected at least one segment, got {checkpoint}.")
+        return Segments({id(layer) for layer in network.stages()}, checkpoint)
+    layers = dict(network.layers())
+    for path in checkpoint:
+        if path not in layers:
+            known = ", ".join(path for path in layers if path and "." not in path)
+            raise NetworkError(
+                f"checkpoint= names {path!r}, which is no layer of the network. It has {known}."
+            )
+    return Segments({id(layers[path]) for path in checkpoint})
+
+
 def differentiate(
-    tape: list[Call],
-    output: Array,
-    gradient: Array,
-    sources: Sequence[Array],
-    receive: Callable[[int, Array | None], None],
+    tape: Tape, output: Array, gradient: Array, receive: Callable[[int, Array | None], None]
 ) -> None:
     """Walk `tape` backwards from `output`, whose gradient is `gradient`, and consume it.
 
     `receive(index, gradient)` is called once per source, as soon as its gradient is final: None where
     `output` does not depend on it.
     """
-    leading = _leading_to(tape, sources)
-    final_at = _last_walked_use(tape, sources)
-    gradients = {id(output): gradient}
-    for index in final_at.pop(-1, []):
-        receive(index, gradients.get(id(sources[index])))
-    while tape:
-        call = tape.pop()
-        arriving = gradients.pop(id(call.output), None)
-        if arriving is not None and id(call.output) in leading:
-            for x, contribution in _contributions(call, arriving, leading):
-                present = gradients.get(id(x))
-                gradients[id(x)] = contribution if present is None else present + contribution
-        for index in final_at.get(len(tape), []):
-            receive(index, gradients.pop(id(sources[index]), None))
+    end, final_at, sources = tape.end_of_forward(output), tape.first_uses(), tape.source_values
+    gradients: dict[Value, Array] = {} if end is None else {end: gradient}
+    for index in final_at.pop(OUTSIDE, []):
+        receive(index, gradients.get(sources[index]))
+    while tape.steps:
+        _walk(tape.pop(), gradients)
+        for index in final_at.get(len(tape.steps), []):
+            receive(index, gradients.pop(sources[index], None))
 
 
-def _leading_to(tape: Sequence[Call], sources: Sequence[Array]) -> set[int]:
-    """The ids of all floating arrays that depend on a source: those that a gradient has to reach."""
-    leading = {id(source) for source in sources}
-    for call in tape:
-        if any(id(x) in leading for x in call.inputs):
-            if call.primitive.in_place:
-                raise GradientError(
-                    f"{call.primitive.name} wrote in place what depends on a parameter, which has no "
-                    "derivative: make a new array instead, with tensor.where for instance."
-                )
-            if call.output.dtype == tensor.float32:
-                leading.add(id(call.output))
-    return leading
-
-
-def _last_walked_use(tape: Sequence[Call], sources: Sequence[Array]) -> dict[int, list[int]]:
-    """For positions on the tape, the sources used there and nowhere before; for −1, those used nowhere."""
-    first_use: dict[int, int] = {}
-    for position, call in enumerate(tape):
-        for x in call.inputs:
-            first_use.setdefault(id(x), position)
-    final_at: dict[int, list[int]] = {}
-    for index, source in reversed(list(enumerate(sources))):
-        final_at.setdefault(first_use.get(id(source), -1), []).append(index)
-    return final_at
-
-
-def _contributions(call: Call, gradient: Array, leading: set[int]) -> Iterator[tuple[Array, Array]]:
-    """What each input of `call` that leads to a source gains from the output's `gradient`."""
-    if call.primitive is _own_backward:
-        yield from _ask_layer(call, gradient, leading)
+def _walk(step: Step, gradients: dict[Value, Array]) -> None:
+    """Pass the gradient of a step's output on to its inputs."""
+    arriving = gradients.pop(step.output, None)
+    if arriving is None or not step.output.leads:
         return
-    for argument, x in enumerate(call.inputs):
-        if id(x) in leading:
-            rule = rule_of(call.primitive.name, argument)
-            yield x, sum_to(rule(gradient, call.output, *call.inputs, **call.parameters), x.shape)
+    for x, contribution in _contributions(step, arriving):
+        present = gradients.get(x)
+        gradients[x] = contribution if present is None else present + contribution
 
 
-# Layers with a backward() of their own
+def _contributions(step: Step, gradient: Array) -> Iterator[tuple[Value, Array]]:
+    """What each input of `step` that leads to a source gains from the output's `gradient`."""
+    if step.primitive is own_backward:
+        yield from _ask_layer(step, gradient)
+        return
+    arrays = [value.shown for value in step.inputs]
+    for argument, x in enumerate(step.inputs):
+        if x.leads:
+            rule = rule_of(step.primitive.name, argument)
+            contribution = rule(gradient, step.output.shown, *arrays, **step.parameters)
+            yield x, sum_to(contribution, arrays[argument].shape)
 
 
-def call_with_own_backward(layer: "Layer", inputs: tuple[Array, ...]) -> Array:
-    """Run `layer.forward`; on the tape it is one call, whatever happened inside."""
-    tape = _tape.get()
-    start = 0 if tape is None else len(tape)
-    output = layer.forward(*inputs)
-    if tape is not None:
-        del tape[start:]
+# Layers that are called, and those with a backward() of their own
+
+
+def call(layer: "Layer", inputs: tuple[Array, ...]) -> Array:
+    """layer(*inputs): on a tape all the calls that it makes, or one if it knows its own way back."""
+    tape = taping.tape
+    if not isinstance(tape, Tape):
+        return layer.forward(*inputs)
+    with tape.segment(layer):
+        if not hasattr(layer, "backward"):
+            return layer.forward(*inputs)
+        with tensor.not_recording_calls():
+            output = layer.forward(*inputs)
         parameters = layer.parameters()
-        tape.append(
-            Call(
-                _own_backward,
-                (*inputs, *parameters.values()),
-                {"layer": layer, "names": [*parameters]},
-                output,
-            )
-        )
-    return output
+        facts = {"layer": layer, "names": [*parameters]}
+        tape.note(own_backward, (*inputs, *parameters.values()), facts, output)
+        return output
 
 
-def _ask_layer(call: Call, gradient: Array, leading: set[int]) -> Iterator[tuple[Array, Array]]:
-    layer, names = call.parameters["layer"], call.parameters["names"]
-    inputs = call.inputs[: len(call.inputs) - len(names)]
-    answer = layer.backward(gradient, call.output, *inputs)
+def _ask_layer(step: Step, gradient: Array) -> Iterator[tuple[Value, Array]]:
+    layer, names = step.parameters["layer"], step.parameters["names"]
+    inputs = [value.shown for value in step.inputs[: len(step.inputs) - len(names)]]
+    answer = layer.backward(gradient, step.output.shown, *inputs)
     of_inputs, of_parameters = answer if _has_parameter_gradients(answer) else (answer, {})
     if isinstance(of_inputs, Array):
         of_inputs = (of_inputs,)
@@ -187,13 +179,13 @@ def _ask_layer(call: Call, gradient: Array, leading: set[int]) -> Iterator[tuple
             f"{sorted(of_parameters)}; expected {len(inputs)} and {sorted(names)}."
         )
     answers = (*of_inputs, *(of_parameters[name] for name in names))
-    for x, contribution in zip(call.inputs, answers, strict=True):
-        if id(x) not in leading:
+    for x, contribution in zip(step.inputs, answers, strict=True):
+        if not x.leads:
             continue
-        if contribution.shape != x.shape:
+        if contribution.shape != x.shown.shape:
             raise GradientError(
                 f"{layer.title}.backward() returned a gradient of shape {list(contribution.shape)} for an "
-                f"array of shape {list(x.shape)}; they must be the same."
+                f"array of shape {list(x.shown.shape)}; they must be the same."
             )
         yield x, contribution
 

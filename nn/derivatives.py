@@ -4,12 +4,15 @@ A rule of y = f(a, b, parameter=…) is called as rule(gradient, y, a, b, parame
 dL/dy, and returns dL/da, or dL/db. It may return it in the shape that a was broadcast to; the walk sums it
 back. `None` stands for an input without a derivative, such as a condition or labels. Others are added with
 `nn.derivative("name")`.
+
+Before each rule stands which of its parameters it reads values of, as its names are; of the others it has
+shape, strides and dtype. What no rule reads need not be kept from forward to backward.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import log
 from typing import Any
 
 import tensor
@@ -19,24 +22,49 @@ from tensor import Array
 Rule = Callable[..., Array]
 Shape = tuple[int, ...]
 
+OUTPUT = -1  # the output's place among a rule's arrays; inputs count from 0
+_ALL_INPUTS = 64  # more than any primitive has that takes indices
+
 _RULES: dict[tuple[str, int], Rule] = {}
+_READ: dict[tuple[str, int], frozenset[int]] = {}  # the places that a rule reads, where not all
 _RULES_OF_ANY: dict[
     str, Rule
-] = {}  # of primitives with any number of inputs: called with the argument in front
+] = {}  # of primitives with any number of inputs: called with the argument in front; they read no values
 
 
-def derivative(primitive: str, argument: int = 0) -> Callable[[Rule], Rule]:
+def derivative(primitive: str, argument: int = 0, reads: str | None = None) -> Callable[[Rule], Rule]:
     """Register the decorated rule as the derivative of `primitive` with respect to its input `argument`.
 
-    @nn.derivative("swish")
+    `reads` names the rule's parameters whose values it reads, such as "x" or "output x"; of the others it may
+    ask for shape and dtype only, and a network needs no memory for them between forward and backward. By
+    default it reads them all.
+
+    @nn.derivative("swish", reads="x")
     def swish_backward(gradient, output, x): ...
     """
 
     def register(rule: Rule) -> Rule:
         _RULES[primitive, argument] = rule
+        _READ.pop((primitive, argument), None)
+        if reads is not None:
+            _READ[primitive, argument] = _places(rule, reads)
         return rule
 
     return register
+
+
+def _places(rule: Rule, reads: str) -> frozenset[int]:
+    """Where the arrays of these names stand: OUTPUT, or the number of an input."""
+    places: dict[str, Sequence[int]] = {}
+    for place, (name, parameter) in enumerate([*inspect.signature(rule).parameters.items()][1:], OUTPUT):
+        places[name] = range(place, _ALL_INPUTS) if parameter.kind is parameter.VAR_POSITIONAL else [place]
+    return frozenset(place for name in reads.split() for place in places[name])
+
+
+def is_read(primitive: str, argument: int, place: int) -> bool:
+    """Whether the rule for one input of a primitive reads the values of the array at `place`."""
+    read = _READ.get((primitive, argument))
+    return place in read if read is not None else primitive not in _RULES_OF_ANY
 
 
 def rule_of(primitive: str, argument: int) -> Rule:
@@ -64,92 +92,100 @@ def sum_to(gradient: Array, shape: Shape) -> Array:
     return tensor.sum(gradient, axis=axes).reshape(shape) if axes else gradient.reshape(shape)
 
 
-def _define(primitive: str, *rules: Rule | None) -> None:
-    for argument, rule in enumerate(rules):
-        if rule is not None:
-            _RULES[primitive, argument] = rule
+def _define(primitive: str, *ways: tuple[str, Rule] | None) -> None:
+    for argument, way in enumerate(ways):
+        if way is not None:
+            derivative(primitive, argument, reads=way[0])(way[1])
 
 
 # fmt: off
 # Elementwise: g is the gradient, y the output
-_define("add",      lambda g, y, a, b: g,          lambda g, y, a, b: g)
-_define("subtract", lambda g, y, a, b: g,          lambda g, y, a, b: -g)
-_define("multiply", lambda g, y, a, b: g * b,      lambda g, y, a, b: g * a)
-_define("divide",   lambda g, y, a, b: g / b,      lambda g, y, a, b: -g * y / b)
-_define("pow",      lambda g, y, a, b: g * b * tensor.pow(a, b - 1), lambda g, y, a, b: g * y * tensor.log(a))
-_define("maximum",  lambda g, y, a, b: _where(a >= b, g), lambda g, y, a, b: _where(a < b, g))
-_define("minimum",  lambda g, y, a, b: _where(a <= b, g), lambda g, y, a, b: _where(a > b, g))
-_define("where",    None, lambda g, y, c, a, b: _where(c, g),
-                          lambda g, y, c, a, b: _where(tensor.logical_not(c), g))
-_define("negative", lambda g, y, x: -g)
-_define("abs",      lambda g, y, x: g * tensor.sign(x))
-_define("exp",      lambda g, y, x: g * y)
-_define("log",      lambda g, y, x: g / x)
-_define("sqrt",     lambda g, y, x: g / (y * 2))
-_define("tanh",     lambda g, y, x: g * (1 - y * y))
-_define("erf",      lambda g, y, x: g * tensor.exp(-x * x) * (2 / math.sqrt(math.pi)))
-_define("square",   lambda g, y, x: g * x * 2)
-_define("reciprocal", lambda g, y, x: -g * y * y)
-_define("positive", lambda g, y, x: g)
-_define("expm1",    lambda g, y, x: g * (y + 1))
-_define("log1p",    lambda g, y, x: g / (x + 1))
-_define("log2",     lambda g, y, x: g / (x * log(2)))
-_define("log10",    lambda g, y, x: g / (x * log(10)))
-_define("logaddexp", lambda g, y, a, b: g * tensor.exp(a - y), lambda g, y, a, b: g * tensor.exp(b - y))
-_define("hypot",    lambda g, y, a, b: g * a / y, lambda g, y, a, b: g * b / y)
-_define("sin",      lambda g, y, x: g * tensor.cos(x))
-_define("cos",      lambda g, y, x: -g * tensor.sin(x))
-_define("tan",      lambda g, y, x: g * (1 + y * y))
-_define("asin",     lambda g, y, x: g / tensor.sqrt(1 - x * x))
-_define("acos",     lambda g, y, x: -g / tensor.sqrt(1 - x * x))
-_define("atan",     lambda g, y, x: g / (1 + x * x))
-_define("atan2",    lambda g, y, a, b: g * b / (a * a + b * b), lambda g, y, a, b: -g * a / (a * a + b * b))
-_define("sinh",     lambda g, y, x: g * tensor.cosh(x))
-_define("cosh",     lambda g, y, x: g * tensor.sinh(x))
-_define("asinh",    lambda g, y, x: g / tensor.sqrt(x * x + 1))
-_define("acosh",    lambda g, y, x: g / tensor.sqrt(x * x - 1))
-_define("atanh",    lambda g, y, x: g / (1 - x * x))
-_define("relu",     lambda g, y, x: _where(y > 0, g))
-_define("relu6",    lambda g, y, x: _where((y > 0) & (y < 6), g))
-_define("astype",   lambda g, y, x, **_: tensor.astype(g, x.dtype))
+_define("add",      ("", lambda g, y, a, b: g),          ("", lambda g, y, a, b: g))
+_define("subtract", ("", lambda g, y, a, b: g),          ("", lambda g, y, a, b: -g))
+_define("multiply", ("b", lambda g, y, a, b: g * b),     ("a", lambda g, y, a, b: g * a))
+_define("divide",   ("b", lambda g, y, a, b: g / b),     ("y b", lambda g, y, a, b: -g * y / b))
+_define("pow",      ("a b", lambda g, y, a, b: g * b * tensor.pow(a, b - 1)),
+                    ("y a", lambda g, y, a, b: g * y * tensor.log(a)))
+_define("maximum",  ("a b", lambda g, y, a, b: _where(a >= b, g)),
+                    ("a b", lambda g, y, a, b: _where(a < b, g)))
+_define("minimum",  ("a b", lambda g, y, a, b: _where(a <= b, g)),
+                    ("a b", lambda g, y, a, b: _where(a > b, g)))
+_define("where",    None, ("c", lambda g, y, c, a, b: _where(c, g)),
+                    ("c", lambda g, y, c, a, b: _where(tensor.logical_not(c), g)))
+_define("negative", ("", lambda g, y, x: -g))
+_define("abs",      ("x", lambda g, y, x: g * tensor.sign(x)))
+_define("exp",      ("y", lambda g, y, x: g * y))
+_define("log",      ("x", lambda g, y, x: g / x))
+_define("sqrt",     ("y", lambda g, y, x: g / (y * 2)))
+_define("tanh",     ("y", lambda g, y, x: g * (1 - y * y)))
+_define("erf",      ("x", lambda g, y, x: g * tensor.exp(-x * x) * (2 / math.sqrt(math.pi))))
+_define("square",   ("x", lambda g, y, x: g * x * 2))
+_define("reciprocal", ("y", lambda g, y, x: -g * y * y))
+_define("positive", ("", lambda g, y, x: g))
+_define("expm1",    ("y", lambda g, y, x: g * (y + 1)))
+_define("log1p",    ("x", lambda g, y, x: g / (x + 1)))
+_define("log2",     ("x", lambda g, y, x: g / (x * math.log(2))))
+_define("log10",    ("x", lambda g, y, x: g / (x * math.log(10))))
+_define("logaddexp", ("y a", lambda g, y, a, b: g * tensor.exp(a - y)),
+                     ("y b", lambda g, y, a, b: g * tensor.exp(b - y)))
+_define("hypot",    ("y a", lambda g, y, a, b: g * a / y), ("y b", lambda g, y, a, b: g * b / y))
+_define("sin",      ("x", lambda g, y, x: g * tensor.cos(x)))
+_define("cos",      ("x", lambda g, y, x: -g * tensor.sin(x)))
+_define("tan",      ("y", lambda g, y, x: g * (1 + y * y)))
+_define("asin",     ("x", lambda g, y, x: g / tensor.sqrt(1 - x * x)))
+_define("acos",     ("x", lambda g, y, x: -g / tensor.sqrt(1 - x * x)))
+_define("atan",     ("x", lambda g, y, x: g / (1 + x * x)))
+_define("atan2",    ("a b", lambda g, y, a, b: g * b / (a * a + b * b)),
+                    ("a b", lambda g, y, a, b: -g * a / (a * a + b * b)))
+_define("sinh",     ("x", lambda g, y, x: g * tensor.cosh(x)))
+_define("cosh",     ("x", lambda g, y, x: g * tensor.sinh(x)))
+_define("asinh",    ("x", lambda g, y, x: g / tensor.sqrt(x * x + 1)))
+_define("acosh",    ("x", lambda g, y, x: g / tensor.sqrt(x * x - 1)))
+_define("atanh",    ("x", lambda g, y, x: g / (1 - x * x)))
+_define("relu",     ("y", lambda g, y, x: _where(y > 0, g)))
+_define("relu6",    ("y", lambda g, y, x: _where((y > 0) & (y < 6), g)))
+_define("astype",   ("", lambda g, y, x, **_: tensor.astype(g, x.dtype)))
 
 # Views
-_define("copy",         lambda g, y, x: g)
-_define("reshape",      lambda g, y, x, **_: g.reshape(x.shape))
-_define("permute_dims", lambda g, y, x, axes: tensor.permute_dims(g, _inverse(axes)))
-_define("broadcast_to", lambda g, y, x, **_: g)
-_define("index",        lambda g, y, x, key: _scatter(g, x, key))
-_define("diagonal",     lambda g, y, x, offset: _onto_diagonal(g, x, offset))
-_define("gather",       lambda g, y, x, *indices, axes, at, **_:
-        tensor.gather_backward(g, x.shape, *indices, axes=axes, at=at))
+_define("copy",         ("", lambda g, y, x: g))
+_define("reshape",      ("", lambda g, y, x, **_: g.reshape(x.shape)))
+_define("permute_dims", ("", lambda g, y, x, axes: tensor.permute_dims(g, _inverse(axes))))
+_define("broadcast_to", ("", lambda g, y, x, **_: g))
+_define("index",        ("", lambda g, y, x, key: _scatter(g, x, key)))
+_define("diagonal",     ("", lambda g, y, x, offset: _onto_diagonal(g, x, offset)))
+_define("gather",       ("indices", lambda g, y, x, *indices, axes, at, **_:
+        tensor.gather_backward(g, x.shape, *indices, axes=axes, at=at)))
 
 _RULES_OF_ANY["concat"] = lambda argument, g, y, *parts, axis: _part(g, argument, parts, axis)
 
-_define("sort",         lambda g, y, x, axis, **order: _unsorted(g, x, axis, **order))
+_define("sort",         ("x", lambda g, y, x, axis, **order: _unsorted(g, x, axis, **order)))
 
 # Reductions and products
-_define("sum",    lambda g, y, x, axis, keepdims, **_: _spread(g, x, axis, keepdims))
-_define("mean",   lambda g, y, x, axis, keepdims: _spread(g * (y.size / x.size), x, axis, keepdims))
-_define("cumulative_sum", lambda g, y, x, **parameters: _summed_after(g, x, **parameters))
-_define("max",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
-_define("min",    lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims))
+_define("sum",    ("", lambda g, y, x, axis, keepdims, **_: _spread(g, x, axis, keepdims)))
+_define("mean",   ("", lambda g, y, x, axis, keepdims: _spread(g * (y.size / x.size), x, axis, keepdims)))
+_define("var",    ("x", lambda g, y, x, **parameters: _from_the_mean(g, x, **parameters)))
+_define("cumulative_sum", ("", lambda g, y, x, **parameters: _summed_after(g, x, **parameters)))
+_define("max",    ("y x", lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims)))
+_define("min",    ("y x", lambda g, y, x, axis, keepdims: _to_extreme(g, y, x, axis, keepdims)))
 _define("matmul",
-        lambda g, y, a, b, precision: _to_left_factor(g, a, b, precision),
-        lambda g, y, a, b, precision: _to_right_factor(g, a, b, precision))
-_define("inv",    lambda g, y, x: -(y.mT @ g @ y.mT))
-_define("det",    lambda g, y, x: (g * y)[..., None, None] * tensor.linalg.inv(x).mT)
+        ("b", lambda g, y, a, b, precision: _to_left_factor(g, a, b, precision)),
+        ("a", lambda g, y, a, b, precision: _to_right_factor(g, a, b, precision)))
+_define("inv",    ("y", lambda g, y, x: -(y.mT @ g @ y.mT)))
+_define("det",    ("y x", lambda g, y, x: (g * y)[..., None, None] * tensor.linalg.inv(x).mT))
 
 # Networks
 _define("conv2d",
-        lambda g, y, x, w, **geometry: tensor.conv2d_backward_data(g, w, x.shape, **geometry),
-        lambda g, y, x, w, **geometry: tensor.conv2d_backward_weights(x, g, w.shape[1:3], **geometry))
+        ("w", lambda g, y, x, w, **geometry: tensor.conv2d_backward_data(g, w, x.shape, **geometry)),
+        ("x", lambda g, y, x, w, **geometry:
+        tensor.conv2d_backward_weights(x, g, w.shape[1:3], **geometry)))
 _define("conv2d_backward_data",
-        lambda g, y, dy, w, input_shape, **geometry: tensor.conv2d(g, w, **geometry),
-        lambda g, y, dy, w, input_shape, **geometry:
-        tensor.conv2d_backward_weights(g, dy, w.shape[1:3], **geometry))
-_define("max_pool2d", lambda g, y, x, **geometry: tensor.max_pool2d_backward(x, y, g, **geometry))
-_define("avg_pool2d", lambda g, y, x, **geometry: tensor.avg_pool2d_backward(g, x.shape, **geometry))
-_define("softmax_cross_entropy", lambda g, y, x, labels: tensor.softmax_cross_entropy_backward(x, labels, g))
+        ("w", lambda g, y, dy, w, input_shape, **geometry: tensor.conv2d(g, w, **geometry)),
+        ("dy", lambda g, y, dy, w, input_shape, **geometry:
+        tensor.conv2d_backward_weights(g, dy, w.shape[1:3], **geometry)))
+_define("max_pool2d", ("y x", lambda g, y, x, **geometry: tensor.max_pool2d_backward(x, y, g, **geometry)))
+_define("avg_pool2d", ("", lambda g, y, x, **geometry: tensor.avg_pool2d_backward(g, x.shape, **geometry)))
+_define("softmax_cross_entropy",
+        ("x labels", lambda g, y, x, labels: tensor.softmax_cross_entropy_backward(x, labels, g)))
 # fmt: on
 
 
@@ -224,6 +260,13 @@ def _kept_shape(x: Array, axis: int | Sequence[int] | None) -> Shape:
 
 def _spread(gradient: Array, x: Array, axis: int | Sequence[int] | None, keepdims: bool) -> Array:
     return tensor.broadcast_to(gradient.reshape(_kept_shape(x, axis)), x.shape)
+
+
+def _from_the_mean(gradient: Array, x: Array, axis: Shape, keepdims: bool, correction: float) -> Array:
+    """The mean's own gradient is that of the distances' sum, which is 0."""
+    count = math.prod(x.shape[each] for each in axis) - correction
+    distance = x - tensor.mean(x, axis=axis, keepdims=True)
+    return distance * (gradient.reshape(_kept_shape(x, axis)) * (2 / count if count > 0 else math.nan))
 
 
 def _summed_after(gradient: Array, x: Array, axis: int, include_initial: bool, **_: object) -> Array:

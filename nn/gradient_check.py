@@ -51,7 +51,7 @@ def _floating(inputs: tuple[Array, ...]) -> dict[str, Array]:
 def _gradients(
     network: Layer, inputs: tuple[Array, ...], sources: dict[str, Array], generator: numpy.random.Generator
 ) -> tuple[NDArray[numpy.float32], dict[str, NDArray[numpy.float32]]]:
-    with recording() as tape:
+    with recording([*sources.values()]) as tape:
         output = network(*inputs)
     weights = generator.uniform(0.5, 1.5, output.shape).astype(numpy.float32)
     gradients: dict[str, NDArray[numpy.float32]] = {}
@@ -62,9 +62,7 @@ def _gradients(
         zeros = numpy.zeros(source.shape, dtype=numpy.float32)
         gradients[names[index]] = zeros if gradient is None else numpy.asarray(gradient)
 
-    differentiate(
-        tape, output, tensor.asarray(weights, device=output.device), list(sources.values()), receive
-    )
+    differentiate(tape, output, tensor.asarray(weights, device=output.device), receive)
     return weights, gradients
 
 

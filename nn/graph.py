@@ -30,6 +30,8 @@ class Graph(Layer):
     layers make, and for a cycle.
     """
 
+    is_chain = True
+
     def __init__(self, nodes: Iterable[Node], input: str, output: str) -> None:
         self.input, self.output = input, output
         self.nodes = ordered(nodes, input)

@@ -101,6 +101,7 @@ class Layer:
     path: str
     loss: str = "softmax_cross_entropy"  # by its name in nn.losses
     loss_options: Mapping[str, Any] = MappingProxyType({})  # such as {"label_smoothing": 0.1}
+    is_chain = False  # whether forward() does nothing but call the layers within
     arguments: dict[str, Any]
     training: bool
     table: tuple[Entry, ...]
@@ -136,9 +137,7 @@ class Layer:
     def __call__(self, *inputs: Array) -> Array:
         if inputs and isinstance(inputs[0], Blob):
             return inputs[0].apply(self, inputs)  # type: ignore[no-any-return]  # a blob, for an array
-        if hasattr(self, "backward"):
-            return autograd.call_with_own_backward(self, inputs)
-        return self.forward(*inputs)
+        return autograd.call(self, inputs)
 
     # Registers
 
@@ -177,6 +176,11 @@ class Layer:
         yield prefix, self
         for name, child in self._children.items():
             yield from child.layers(f"{prefix}.{name}" if prefix else name)
+
+    def stages(self) -> Iterator["Layer"]:
+        """The layers within that a pass goes through one by one, so that it may be cut between them."""
+        for child in self._children.values():
+            yield from child.stages() if child.is_chain else (child,)
 
     # The network as a whole
 

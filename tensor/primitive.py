@@ -46,15 +46,15 @@ class Watch(Protocol):
         """It has run; `output` is None if it raised, or is not to be looked at."""
 
 
-class Fusing(Protocol):
-    """What may stand in the place of a tape, and runs calls as it likes; `tensor.fusion` has one."""
+class Runner(Protocol):
+    """What may stand in the place of a tape, and runs calls as it likes: `tensor.fusion` has one, and nn."""
 
     def run(self, primitive: "Primitive", inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
         """Do what the call asks for, now or later."""
 
 
 class _Taping(threading.local):
-    tape: "list[Call] | Fusing | None" = (
+    tape: "list[Call] | Runner | None" = (
         None  # of watched threads never None, so that no other threads pay for the watch
     )
     watch: Watch | None = None
@@ -79,6 +79,17 @@ def recording_calls() -> Iterator[list[Call]]:
     taping.tape = tape
     try:
         yield tape
+    finally:
+        taping.tape = outer
+
+
+@contextmanager
+def calls_through(runner: Runner) -> Iterator[None]:
+    """Let `runner` run all primitive calls of this thread inside the block."""
+    outer = taping.tape
+    taping.tape = runner
+    try:
+        yield
     finally:
         taping.tape = outer
 

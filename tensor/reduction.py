@@ -12,9 +12,9 @@ from tensor.array import Array, Shape
 from tensor.constants import constant
 from tensor.conversion import astype
 from tensor.dtypes import DType
-from tensor.elementwise import not_equal, sqrt, square
+from tensor.elementwise import not_equal, sqrt
 from tensor.errors import DTypeError, ShapeError
-from tensor.primitive import primitive, taping
+from tensor.primitive import primitive
 from tensor.reduce_launch import Reduction, choose, reduced_shape, reducers
 from tensor.views import assign
 
@@ -201,13 +201,7 @@ def mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
 def var(x: Array, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Array:
     """Mean squared distance from the mean over axes: Σ(x − mean)² / (N − correction); NaN where N ≤
     correction."""
-    axes = axes_of("var", x, axis)
-    if type(taping.tape) is not list:
-        return _VAR(x, axis=axes, keepdims=keepdims, correction=correction)
-    # In primitives that nn knows the derivatives of.
-    count = product_of(x.shape[a] for a in axes) - correction
-    distance = square(x - mean(x, axis=axes, keepdims=True))
-    return sum(distance, axis=axes, keepdims=keepdims) / (count if count > 0 else float("nan"))
+    return _VAR(x, axis=axes_of("var", x, axis), keepdims=keepdims, correction=correction)
 
 
 def std(x: Array, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Array:

@@ -91,7 +91,7 @@ def _dropout_opencl(x: Array, step: Array, samples: Array, *, key: int, ratio: f
 _dropout = tensor.primitive("dropout", numpy=_dropout_numpy, opencl=_dropout_opencl)
 
 
-@derivative("dropout")
+@derivative("dropout", reads="step samples")
 def _dropout_backward(
     gradient: Array, y: Array, x: Array, step: Array, samples: Array, **parameters: Any
 ) -> Array:

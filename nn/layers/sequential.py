@@ -12,6 +12,8 @@ class Sequential(Layer):
     "0", "1", ….
     """
 
+    is_chain = True
+
     def __init__(self, *unnamed: Layer, **named: Layer) -> None:
         self.children: dict[str, Layer] = {}
         for name, layer in [*((str(index), layer) for index, layer in enumerate(unnamed)), *named.items()]:

@@ -56,9 +56,9 @@ def test_every_rule_agrees_with_pytorch(
 
     ours = [tensor.asarray(value, device=device) for value in values]
     found: dict[int, Array | None] = {}
-    with recording() as tape:
+    with recording(ours) as tape:
         output = function(*ours, tensor)
-    differentiate(tape, output, tensor.asarray(weights, device=device), ours, found.__setitem__)
+    differentiate(tape, output, tensor.asarray(weights, device=device), found.__setitem__)
     numpy.testing.assert_allclose(numpy.asarray(output), expected.detach().numpy(), rtol=1e-5, atol=1e-5)
     for index, wanted in enumerate(theirs):
         assert wanted.grad is not None
@@ -74,10 +74,10 @@ def test_extremes_share_among_ties_as_pytorch_does(name: str, device: Device, to
     getattr(torch, f"a{name}")(theirs, 1).backward(torch.tensor([1.0, 2.0]))
     x = tensor.asarray(value, device=device)
     found: dict[int, Array | None] = {}
-    with recording() as tape:
+    with recording([x]) as tape:
         y = getattr(tensor, name)(x, axis=1)
     differentiate(
-        tape, y, tensor.asarray(numpy.array([1, 2], numpy.float32), device=device), [x], found.__setitem__
+        tape, y, tensor.asarray(numpy.array([1, 2], numpy.float32), device=device), found.__setitem__
     )
     assert theirs.grad is not None
     numpy.testing.assert_allclose(numpy.asarray(found[0]), theirs.grad.numpy())
@@ -95,9 +95,9 @@ def test_softmax_cross_entropy(
 
     ours = tensor.asarray(logits, device=device)
     found: dict[int, Array | None] = {}
-    with recording() as tape:
+    with recording([ours]) as tape:
         loss = nn.softmax_cross_entropy(ours, tensor.asarray(labels, device=device), reduction)
-    differentiate(tape, loss, tensor.ones((), dtype=tensor.float32, device=device), [ours], found.__setitem__)
+    differentiate(tape, loss, tensor.ones((), dtype=tensor.float32, device=device), found.__setitem__)
     assert float(loss) == pytest.approx(expected.item(), rel=1e-5)
     assert theirs.grad is not None
     numpy.testing.assert_allclose(numpy.asarray(found[0]), theirs.grad.numpy(), rtol=1e-4, atol=1e-6)

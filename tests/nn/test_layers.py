@@ -220,10 +220,10 @@ def gradients_of(layer: nn.Layer, x: Array, gradient: Floats) -> tuple[Floats, l
         assert value is not None
         found[index] = numpy.asarray(value)
 
-    with recording() as tape:
+    with recording(sources) as tape:
         y = layer(x)
-    differentiate(tape, y, tensor.asarray(gradient, device=y.device), sources, receive)
-    assert not tape
+    differentiate(tape, y, tensor.asarray(gradient, device=y.device), receive)
+    assert not tape.steps
     return numpy.asarray(y), [found[index] for index in range(len(sources))]
 
 

@@ -28,10 +28,10 @@ def checked(
     expected.sum().backward()
     ours = tensor.asarray(outputs, device=device)
     found: dict[int, Array | None] = {}
-    with recording() as tape:
+    with recording([ours]) as tape:
         got = loss(ours, tensor.asarray(targets, device=device))
     one = tensor.ones(got.shape, dtype=tensor.float32, device=device)
-    differentiate(tape, got, one, [ours], found.__setitem__)
+    differentiate(tape, got, one, found.__setitem__)
     numpy.testing.assert_allclose(numpy.asarray(got), expected.detach().numpy(), rtol=1e-5, atol=2e-6)
     numpy.testing.assert_allclose(numpy.asarray(found[0]), x.grad.numpy(), rtol=1e-4, atol=1e-6)
 

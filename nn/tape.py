@@ -1,0 +1,266 @@
+"""What a forward pass leaves behind for the way back: the calls that lead from the sources (parameters) on,
+and of their arrays only those whose values a derivative will read.
+
+Of y = x + bias, for instance, no derivative needs any value, so x is free as soon as forward is done with it;
+a network of convolutions, biases and ReLUs so keeps one array a layer, and not three.
+
+*Segments* are stretches of the tape that keep even less: only what comes in from outside and what goes out.
+When the way back arrives at the end of one, its calls are done once more (`restore`), the same primitives
+with the same parameters on the same arrays, so with the same bits. No layer's Python runs again: what it
+does beside its calls, such as observing a batch's statistics or drawing the key of a mask, happens once.
+"""
+
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import tensor
+from nn.derivatives import OUTPUT, is_read
+from nn.errors import GradientError
+from tensor import Array, Device, Primitive
+from tensor.memory import Storage
+from tensor.primitive import taping
+
+if TYPE_CHECKING:
+    from nn.layer import Layer
+
+OUTSIDE = -1  # where an array was made that no call of the tape has made
+
+own_backward = Primitive("layer with a backward() of its own")
+
+
+class Value:
+    """One array on the tape. `array` is there as long as its values are to be kept; `leads` says whether a
+    gradient has to reach it."""
+
+    __slots__ = ("array", "known_as", "leads", "made_at", "size_bytes", "used_until", "valueless")
+
+    def __init__(self, array: Array, leads: bool, made_at: int) -> None:
+        self.array: Array | None = None
+        self.known_as = weakref.ref(array)
+        self.leads = leads
+        self.made_at = made_at
+        self.used_until = made_at
+        self.size_bytes = array.size_bytes
+        nowhere = _nowhere(array.device)
+        self.valueless = Array(nowhere, array.shape, array.strides, array.offset, array.dtype)
+
+    @property
+    def shown(self) -> Array:
+        """The array for a derivative: without values, and an error for who asks for them, where none are
+        kept."""
+        return self.valueless if self.array is None else self.array
+
+
+@lru_cache
+def _nowhere(device: Device) -> Storage:
+    return Storage(device, None, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One call: `output = primitive(*inputs, **parameters)`."""
+
+    primitive: Primitive
+    inputs: tuple[Value, ...]
+    parameters: dict[str, Any]
+    output: Value
+
+    def again(self) -> Array:
+        """The output, computed once more from inputs that are there."""
+        inputs = [each.array for each in self.inputs]
+        if self.primitive is own_backward:
+            layer: Layer = self.parameters["layer"]
+            return layer.forward(*inputs[: len(inputs) - len(self.parameters["names"])])
+        return self.primitive(*inputs, **self.parameters)  # type: ignore[arg-type]  # all are there
+
+
+@dataclass
+class Segment:
+    """The steps [begin, end), and how many bytes of them come back when it is restored."""
+
+    begin: int
+    end: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Segments:
+    """What is computed again: the calls of each of `layers` (by their ids), neighbours joined until `most`
+    segments are left."""
+
+    layers: Collection[int] = ()
+    most: int | None = None
+
+
+@dataclass(eq=False)
+class Tape:
+    """The steps that depend on `sources`, in order; it stands where tensor looks for a tape."""
+
+    sources: Sequence[Array]
+    plan: Segments = field(default_factory=Segments)
+
+    def __post_init__(self) -> None:
+        self.steps: list[Step] = []
+        self._segments: list[Segment] = []
+        self._begin: int | None = None  # of the segment under way
+        self._values: dict[int, Value] = {}  # by the id of their array, while it lives
+        self._in_segments: weakref.WeakSet[Storage] = weakref.WeakSet()
+        self.source_values = [self._value(source, True, OUTSIDE) for source in self.sources]
+
+    # ---- forward ----
+
+    def run(self, primitive: Primitive, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
+        """Do what a call asks for, and note it."""
+        taping.tape = None
+        try:
+            output = primitive.run_watched(inputs, parameters)
+        finally:
+            taping.tape = self
+        if primitive.in_place:
+            self._require_harmless(primitive, inputs)
+        else:
+            self.note(primitive, inputs, parameters, output)
+        return output
+
+    def note(
+        self, primitive: Primitive, inputs: tuple[Array, ...], parameters: dict[str, Any], output: Array
+    ) -> None:
+        """Append a call, if it depends on a source, and keep what it will be asked for."""
+        known = [self._find(each) for each in inputs]
+        if not any(known):
+            return
+        at = len(self.steps)
+        values = tuple(
+            [value or self._value(x, False, OUTSIDE) for value, x in zip(known, inputs, strict=True)]
+        )
+        leads = output.dtype == tensor.float32 and any(value.leads for value in values)
+        result = self._find(output) or self._value(output, leads, at)
+        self.steps.append(Step(primitive, values, parameters, result))
+        for value, x in zip(values, inputs, strict=True):
+            value.used_until = at
+            if self._begin is not None and value.made_at < self._begin:  # computing again begins with it
+                value.array = x
+        if self._begin is not None:
+            self._in_segments.update(each.storage for each in (*inputs, output))
+        arrays = {id(value): x for value, x in zip((*values, result), (*inputs, output), strict=True)}
+        for value in _read_on_the_way_back(self.steps[-1]):
+            value.array = arrays[id(value)]
+
+    @contextmanager
+    def segment(self, layer: "Layer") -> Iterator[None]:
+        """What is called in this block is computed again on the way back, if `layer` is planned to be."""
+        if self._begin is not None or id(layer) not in self.plan.layers:
+            yield
+            return
+        begin = self._begin = len(self.steps)
+        try:
+            yield
+        finally:
+            self._begin = None
+        if begin < len(self.steps):
+            self._segments.append(Segment(begin, len(self.steps), self._forget(begin, len(self.steps))))
+        if self.plan.most is not None and len(self._segments) > self.plan.most:
+            self._join_smallest()
+
+    def _forget(self, begin: int, end: int) -> int:
+        """Keep nothing of what these steps made for themselves alone; returns how many bytes they were."""
+        size_bytes = 0
+        for step in self.steps[begin:end]:
+            made = step.output
+            if made.array is not None and made.made_at >= begin and made.used_until < end:
+                size_bytes += made.size_bytes
+                made.array = None
+        return size_bytes
+
+    def _join_smallest(self) -> None:
+        """Make one of the two neighbours that together are smallest, so that all become about as large."""
+        pairs = zip(self._segments, self._segments[1:], strict=False)
+        sizes = [first.size_bytes + second.size_bytes for first, second in pairs]
+        at = sizes.index(min(sizes))
+        begin, end = self._segments[at].begin, self._segments[at + 1].end
+        self._forget(begin, end)  # what went from one to the other
+        self._segments[at : at + 2] = [Segment(begin, end, sizes[at])]
+
+    def _require_harmless(self, primitive: Primitive, inputs: tuple[Array, ...]) -> None:
+        known = [self._find(each) for each in inputs]
+        if any(value is not None and value.leads for value in known):
+            raise GradientError(
+                f"{primitive.name} wrote in place what depends on a parameter, which has no "
+                "derivative: make a new array instead, with tensor.where for instance."
+            )
+        if inputs[0].storage in self._in_segments:
+            raise GradientError(
+                f"{primitive.name} wrote in place what had been read before, so that checkpoint= could not "
+                "compute the same again: make a new array instead, or leave that layer out of the checkpoint."
+            )
+
+    def _value(self, array: Array, leads: bool, made_at: int) -> Value:
+        value = self._values[id(array)] = Value(array, leads, made_at)
+        return value
+
+    def _find(self, array: Array) -> Value | None:
+        value = self._values.get(id(array))
+        return value if value is not None and value.known_as() is array else None
+
+    # ---- backward ----
+
+    def end_of_forward(self, output: Array) -> Value | None:
+        """What stands for `output` here, if it depends on a source; nothing more is noted after that."""
+        value = self._find(output)
+        self._values.clear()
+        return value
+
+    def first_uses(self) -> dict[int, list[int]]:
+        """For places on the tape, the sources used there and nowhere before, the last source first; for
+        OUTSIDE, those used nowhere."""
+        first: dict[Value, int] = {}
+        for at, step in enumerate(self.steps):
+            for value in step.inputs:
+                first.setdefault(value, at)
+        uses: dict[int, list[int]] = {}
+        for index, value in reversed([*enumerate(self.source_values)]):
+            uses.setdefault(first.get(value, OUTSIDE), []).append(index)
+        return uses
+
+    def pop(self) -> Step:
+        """Take the last step off the tape, with all that its derivative reads."""
+        if self._segments and self._segments[-1].end == len(self.steps):
+            self._restore(self._segments.pop())
+        return self.steps.pop()
+
+    def _restore(self, segment: Segment) -> None:
+        """Compute again what the derivatives of a segment read, and what that takes."""
+        steps = self.steps[segment.begin : segment.end]
+        read = {value for step in steps for value in _read_on_the_way_back(step) if value.array is None}
+        missing, again = set(read), []
+        for step in reversed(steps):
+            if step.output in missing:
+                missing.discard(step.output)
+                missing.update(value for value in step.inputs if value.array is None)
+                again.append(step)
+        again.reverse()
+        passing = {step.output for step in again} - read
+        last_use = {value: at for at, step in enumerate(again) for value in step.inputs}
+        with tensor.not_recording_calls():
+            for at, step in enumerate(again):
+                step.output.array = step.again()
+                for value in passing.intersection(step.inputs):
+                    if last_use[value] == at:
+                        value.array = None
+
+
+def _read_on_the_way_back(step: Step) -> Iterator[Value]:
+    if not step.output.leads:
+        return
+    name = step.primitive.name
+    for argument, x in enumerate(step.inputs):
+        if x.leads:
+            if is_read(name, argument, OUTPUT):
+                yield step.output
+            for place, value in enumerate(step.inputs):
+                if is_read(name, argument, place):
+                    yield value
