@@ -128,6 +128,7 @@ class Pools:
         self._device = device
         self._room = HostRoom(device) if device.uses_host_memory else None
         self._exact = Tally()
+        self._slabs = Tally()
         self._of_recordings: tuple[tuple[weakref.ref[Any], Any], ...] = ()
         self._lock = threading.RLock()
         self._error = pyopencl.Error
@@ -177,7 +178,7 @@ class Pools:
         return Memory(
             self._device.spec,
             in_use_bytes=in_use_bytes,
-            held_bytes=sum(each.managed_bytes - each.active_bytes for each in pools),
+            held_bytes=self._slabs.bytes + sum(each.managed_bytes - each.active_bytes for each in pools),
             peak_bytes=max(self.peak_bytes, in_use_bytes),
             limit_bytes=self._device.memory_bytes,
             largest_array_bytes=self._device.largest_buffer_bytes,
@@ -216,13 +217,29 @@ class Pools:
         except self._error as again:
             raise out_of_memory(self._device, size_bytes) from again
 
+    def for_replays(self, size_bytes: int) -> Any:
+        """A buffer for the temporaries of a recording; raises OutOfMemoryError."""
+        try:
+            return self._exact_buffer(size_bytes, self._slabs)
+        except self._error:
+            gc.collect()
+            self.release()
+        try:
+            return self._exact_buffer(size_bytes, self._slabs)
+        except self._error as error:
+            raise out_of_memory(self._device, size_bytes) from error
+
     def _allocate_exactly(self, size_bytes: int) -> Any:
         """A buffer of just this size, which pools would round up beyond what the device allows."""
+        buffer = self._exact_buffer(size_bytes, self._exact)
+        self._note_growth(size_bytes)
+        return buffer
+
+    def _exact_buffer(self, size_bytes: int, tally: Tally) -> Any:
         import pyopencl
 
         buffer = _exact_buffer_class()(self._device.context, pyopencl.mem_flags.READ_WRITE, size_bytes)
-        self._exact.follow(buffer, size_bytes)
-        self._note_growth(size_bytes)
+        tally.follow(buffer, size_bytes)
         return buffer
 
 

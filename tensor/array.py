@@ -185,7 +185,7 @@ class Array:
         if self.on_host or not isinstance(device, OpenCLDevice):
             kept = values.copy() if device.queue.recording is not None else values
             memory = self.host()  # now: a replay may come after the scope of this array
-            device.queue.run(lambda: numpy.copyto(memory, kept))
+            device.queue.run(lambda: numpy.copyto(memory, kept), (self.buffer,))
         elif not self.is_contiguous:
             _views.assign(self, Array.upload(values, device))
         elif values.size:

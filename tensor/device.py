@@ -5,7 +5,9 @@ with its context, its one in-order queue and its memory pool, all made on first 
 first.
 """
 
+import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -60,6 +62,22 @@ class Device:
         """Give memory that no array uses back to the driver; returns the bytes."""
         raise NotImplementedError
 
+    # What recordings ask for
+
+    slab_limits: tuple[int, int]  # what parts of a slab have to be aligned to, and its most bytes
+
+    def address_of(self, argument: Any) -> int | None:
+        """What tells one piece of this device's memory from another one; None for what is no memory."""
+        raise NotImplementedError
+
+    def kept_for_replays(self, buffer: Any) -> Any:
+        """What keeps the memory of a buffer alive, while pools may hand it out again."""
+        raise NotImplementedError
+
+    def slab(self, size_bytes: int) -> Callable[[int, int], Any]:
+        """New memory, of which (offset in bytes, bytes) gives a part that may be used as a buffer."""
+        raise NotImplementedError
+
     def __repr__(self) -> str:
         return f"<Device {self.spec}: {self.name}>"
 
@@ -88,7 +106,10 @@ class NumpyDevice(Device):
 
     def allocate(self, count: int, dtype: numpy.dtype[Any]) -> Storage:
         buffer = self._pieces.allocate(count, dtype)
-        return Storage(self, buffer, buffer.nbytes)
+        storage = Storage(self, buffer, buffer.nbytes)
+        if self.queue.recording is not None:
+            self.queue.recording.own(storage)
+        return storage
 
     def adopt(self, buffer: numpy.ndarray[Any, Any]) -> Storage:
         """The storage around a flat NumPy array that nobody else writes to."""
@@ -107,6 +128,18 @@ class NumpyDevice(Device):
     def release_memory(self) -> int:
         """Nothing is held: NumPy gives back what arrays leave."""
         return 0
+
+    slab_limits = (64, sys.maxsize)
+
+    def address_of(self, argument: Any) -> int | None:
+        return int(argument.ctypes.data) if isinstance(argument, numpy.ndarray) else None
+
+    def kept_for_replays(self, buffer: Any) -> Any:
+        return buffer
+
+    def slab(self, size_bytes: int) -> Callable[[int, int], Any]:
+        memory = self._pieces.allocate(size_bytes, numpy.dtype(numpy.uint8))
+        return lambda offset_bytes, size_bytes: memory[offset_bytes : offset_bytes + size_bytes]
 
 
 class OpenCLDevice(Device):
@@ -176,10 +209,10 @@ class OpenCLDevice(Device):
     def allocate_bytes(self, size_bytes: int) -> Storage:
         """Uninitialised memory of `size_bytes`."""
         recording = self.queue.recording
-        buffer = self.pools.allocate(size_bytes, recording)
+        storage = Storage(self, self.pools.allocate(size_bytes, recording), size_bytes)
         if recording is not None:
-            recording.own(buffer)
-        return Storage(self, buffer, size_bytes)
+            recording.own(storage)
+        return storage
 
     def read(self, buffer: Any, offset_bytes: int, values: numpy.ndarray[Any, Any]) -> None:
         """Fill a contiguous NumPy array from a buffer; waits."""
@@ -222,6 +255,23 @@ class OpenCLDevice(Device):
 
     def release_memory(self) -> int:
         return self.pools.release()
+
+    @property
+    def slab_limits(self) -> tuple[int, int]:  # type: ignore[override]  # asked for when it is needed
+        return max(self.raw.mem_base_addr_align // 8, 128), self.largest_buffer_bytes
+
+    def address_of(self, argument: Any) -> int | None:
+        return getattr(argument, "int_ptr", None)
+
+    def kept_for_replays(self, buffer: Any) -> Any:
+        """The driver's object and not the pool's: a pool that runs out gives what is free back to the driver,
+        and a replay would write there."""
+        import pyopencl
+
+        return pyopencl.MemoryObject.from_int_ptr(buffer.int_ptr, retain=True)
+
+    def slab(self, size_bytes: int) -> Callable[[int, int], Any]:
+        return self.pools.for_replays(size_bytes).get_sub_region  # type: ignore[no-any-return]
 
 
 def dtypes_of(extensions: str) -> frozenset[numpy.dtype[Any]]:

@@ -83,6 +83,11 @@ class Storage:
             )
         return buffer
 
+    @property
+    def buffer_or_none(self) -> Any:
+        """The buffer, or None if it was released."""
+        return self._buffer
+
     def release(self) -> None:
         """Give the memory back to the pool now; arrays that still use it raise DeviceError from here on."""
         self._buffer = None

@@ -195,25 +195,35 @@ class Primitive:
         return inputs[0]
 
     def _run_numpy(self, device: NumpyDevice, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
-        assert self.numpy is not None
-        definition = self.numpy
-        memory = [each.host() for each in inputs]  # also for replays, which may outlive the arrays' scope
-
-        def compute() -> Any:
-            with numpy.errstate(all="ignore"):  # infinities and NaN are values, as on every other device
-                return definition(*memory, **parameters)
-
+        recording = device.queue.recording
+        if recording is None:
+            return self._run_numpy_once(device, inputs, parameters)
+        with device.queue.not_recording():
+            output = self._run_numpy_once(device, inputs, parameters)
         if self.in_place:
-            device.queue.run(compute, name=self.name)
-            return inputs[0]
+            views = recording.seats(inputs)
+            recording.add(lambda: self._define(views, parameters), name=self.name)
+            return output
+        if not any(numpy.may_share_memory(output.buffer, each.buffer) for each in inputs):
+            recording.own(output.storage)
+        result, sources = recording.seats([output]), recording.seats(inputs)
+        recording.add(lambda: numpy.copyto(result[0], self._define(sources, parameters)), name=self.name)
+        return output
+
+    def _run_numpy_once(
+        self, device: NumpyDevice, inputs: tuple[Array, ...], parameters: dict[str, Any]
+    ) -> Array:
         try:
-            output = Array.adopt(compute(), device)
+            values = self._define([each.host() for each in inputs], parameters)
+            return inputs[0] if self.in_place else Array.adopt(values, device)
         except MemoryError as error:
             raise OutOfMemoryError(f"{self.name} on {device.name}: {error}; {device.memory()}.") from error
-        if device.queue.recording is not None:
-            result = output.host()
-            device.queue.recording.add(lambda: numpy.copyto(result, compute()), name=self.name)
-        return output
+
+    def _define(self, values: Sequence[HostArray], parameters: dict[str, Any]) -> Any:
+        """NumPy's definition of these values."""
+        assert self.numpy is not None
+        with numpy.errstate(all="ignore"):  # infinities and NaN are values, as on every other device
+            return self.numpy(*values, **parameters)
 
 
 def _is_native(device: Device, inputs: tuple[Array, ...], result: Any) -> bool:

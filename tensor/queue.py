@@ -18,6 +18,7 @@ from tensor.refusal import is_short_of_memory, launch_refused
 
 if TYPE_CHECKING:
     from tensor.device import OpenCLDevice
+    from tensor.memory import Storage
 
 Size = tuple[int, ...]
 
@@ -39,11 +40,16 @@ class Recorder(Protocol):
 
     pool: Any
 
-    def add(self, action: Callable[[], object], arguments: Sequence[Any] = (), name: str = "") -> None:
+    def add(
+        self, action: Callable[[], object], arguments: Sequence[Any] = (), name: str = "", kernel: Any = None
+    ) -> None:
         """Append one action of the replay."""
 
-    def own(self, buffer: Any) -> None:
-        """Take note that `buffer` comes from the recording's own pool."""
+    def own(self, storage: "Storage") -> None:
+        """Take note of memory that was allocated for the recording."""
+
+    def seats(self, arrays: Sequence[Any]) -> list[Any]:
+        """NumPy's views of arrays, for the action to be added next."""
 
 
 class _Active(threading.local):
@@ -108,7 +114,8 @@ class Queue:
         ready = kernel.prepared(arguments) if recording is None else kernel.bound(arguments)
         self.enqueue(ready, global_size, local_size)
         if recording is not None:
-            recording.add(lambda: self.driver_enqueue(self.raw, ready, global_size, local_size), arguments)
+            again = lambda: self.driver_enqueue(self.raw, ready, global_size, local_size)  # noqa: E731
+            recording.add(again, arguments, kernel=ready)
 
     def enqueue(self, ready: Any, global_size: Size, local_size: Size | None) -> None:
         """Enqueue a pyopencl kernel whose arguments are set; unrecorded."""

@@ -6,19 +6,25 @@
 
 A replay repeats launches with the buffers and numbers of the first run: whatever shall differ from run to
 run (a batch, the learning rate, a random counter) has to live in device memory. Memory that is allocated
-while recording comes from a pool of the recording's own, so nothing else is ever placed where a replay
-writes; memory from outside is kept alive.
+while recording is the recording's own, so nothing else is ever placed where a replay writes; memory from
+outside is kept alive. Temporaries share memory (replay_memory.py), so a replay needs about what the first run
+needed at its peak.
 """
 
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+import numpy
+
+from tensor.array import Array, Layout
 from tensor.device import Device, OpenCLDevice
 from tensor.discovery import default_device
 from tensor.errors import RecordError
-from tensor.memory import settle
+from tensor.memory import Storage, settle
 from tensor.refusal import command_refused
+from tensor.replay_memory import Piece, Span, placed
 
 
 class Recording:
@@ -36,6 +42,10 @@ class Recording:
         self._actions: list[Callable[[], object]] = []
         self._names: list[str] = []  # of those that work on the host, for profiles
         self._kept: dict[int, Any] = {}
+        self._pieces: list[Piece] = []
+        self._piece_at: dict[int, Piece] = {}  # the latest, by address
+        self._slabs: list[Any] = []  # the memory that temporaries share
+        self._parts: list[Any] = []
 
     def __len__(self) -> int:
         return len(self._actions)
@@ -57,25 +67,95 @@ class Recording:
             raise command_refused(self.device, "replaying", error) from error
         return self.result
 
-    def add(self, action: Callable[[], object], arguments: Sequence[Any] = (), name: str = "") -> None:
-        """Append an action; the memory among its arguments is kept alive."""
+    def add(
+        self, action: Callable[[], object], arguments: Sequence[Any] = (), name: str = "", kernel: Any = None
+    ) -> None:
+        """Append an action; the memory among its arguments is kept alive.
+
+        Where the action is the launch of `kernel`, a bound pyopencl kernel with these arguments, they may be
+        exchanged later for other memory.
+        """
+        number = len(self._actions)
         self._actions.append(action)
         self._names.append(name)
-        for each in arguments:
-            address = getattr(each, "int_ptr", None)
-            if address is not None:
+        for place, each in enumerate(arguments):
+            address = self.device.address_of(each)
+            piece = self._piece(address)
+            if address is not None and piece is None:
                 self._kept.setdefault(address, each)
+            elif piece is not None and kernel is None:
+                self._stay(piece, each)
+            elif piece is not None:
+                piece.use(number, partial(kernel.set_arg, place))
 
-    def own(self, buffer: Any) -> None:
-        """Keep the memory of a buffer from this recording's pool, while the pool may hand it out again.
+    def own(self, storage: Storage) -> None:
+        """Take note of memory that was allocated for this recording."""
+        buffer = storage.buffer
+        address = self.device.address_of(buffer)
+        assert address is not None
+        piece = self._piece_at[address] = Piece(storage, address)
+        self._pieces.append(piece)
+        if piece.stays or self.pool is not None:  # for now: the pool might give it back to the driver
+            self._kept.setdefault(address, self.device.kept_for_replays(buffer))
 
-        The driver's object is kept, not the pool's: a pool that runs out gives what is free back to the
-        driver, and a replay would write there.
-        """
-        import pyopencl
+    def seats(self, arrays: Sequence[Array]) -> list[Any]:
+        """NumPy's views of arrays for the action to be added next; those of its own memory are there when all
+        is recorded."""
+        views: list[Any] = [None] * len(arrays)
+        for place, x in enumerate(arrays):
+            piece = self._piece(self.device.address_of(x.buffer))
+            if piece is None:
+                views[place] = x.host()
+            else:
+                piece.use(len(self._actions), partial(_seat, views, place, x.layout, x.offset))
+        return views
 
-        if buffer.int_ptr not in self._kept:
-            self._kept[buffer.int_ptr] = pyopencl.MemoryObject.from_int_ptr(buffer.int_ptr, retain=True)
+    def _piece(self, address: int | None) -> Piece | None:
+        """What was allocated at an address, if that is what lies there now."""
+        piece = None if address is None else self._piece_at.get(address)
+        return piece if piece is not None and (self.pool is not None or piece.is_held) else None
+
+    def _stay(self, piece: Piece, buffer: Any) -> None:
+        piece.stays = True
+        self._kept.setdefault(piece.address, self.device.kept_for_replays(buffer))
+
+    def share_memory(self) -> None:
+        """Move the temporaries of the first run to memory that they share; for when all is recorded."""
+        going = []
+        for piece in self._pieces:
+            held = piece.held_buffer
+            if held is not None:
+                self._stay(piece, held)
+            elif not piece.stays and piece.span is not None:
+                going.append((piece, piece.span))
+        staying = {piece.address for piece in self._pieces if piece.stays}
+        if self.pool is None:
+            for piece in self._pieces:
+                if piece.stays:
+                    piece.move(self._kept[piece.address])
+        for piece, _ in going:
+            if piece.address not in staying:
+                self._kept.pop(piece.address, None)
+        self._pieces, self._piece_at = [], {}
+        if going:
+            self._move(going)
+
+    def _move(self, going: Sequence[tuple[Piece, Span]]) -> None:
+        self.device.synchronize()  # the first run may still be using what goes
+        if self.pool is not None:
+            self.pool.free_held()
+        places, sizes = placed([span for _, span in going], *self.device.slab_limits)
+        slabs = self._slabs = [self.device.slab(size_bytes) for size_bytes in sizes]
+        for (piece, span), place in zip(going, places, strict=True):
+            memory = slabs[place.slab](place.offset_bytes, span.size_bytes)
+            self._parts.append(memory)
+            piece.move(memory)
+
+
+def _seat(views: list[Any], place: int, layout: Layout, offset: int, memory: Any) -> None:
+    size = layout.dtype.itemsize
+    strides = tuple(size * each for each in layout.strides)
+    views[place] = numpy.ndarray(layout.shape, layout.dtype, memory, offset * size, strides)
 
 
 def record(function: Callable[..., Any], *arguments: Any, device: "Device | None" = None) -> Recording:
@@ -96,6 +176,7 @@ def record(function: Callable[..., Any], *arguments: Any, device: "Device | None
         recording.result = function(*arguments)
     finally:
         queue.recording = None
+    recording.share_memory()
     if not len(recording):
         raise RecordError(
             f"Nothing was done on {target.spec} inside record(). If the arrays live on another device, name "

@@ -266,6 +266,6 @@ def _scaled_opencl(x: Array, scale: Array, shift: Array) -> Array:
 _scaled = tensor.primitive("scaled", numpy=lambda x, scale, shift: x * scale + shift, opencl=_scaled_opencl)
 
 
-@derivative("scaled")
+@derivative("scaled", reads="scale")
 def _scaled_backward(gradient: Array, y: Array, x: Array, scale: Array, shift: Array) -> Array:
     return gradient * scale
