@@ -151,6 +151,8 @@ def _from_definition(path: Path, options: Options) -> Job:
         network = nn.load_definition(path)
     except DefinitionError as error:
         raise UsageError(f"{path} is not a network: {error}") from error
+    if options.data is None and nn.data.names_blobs(path):
+        return Job(network=network, data=str(path))
     return Job(network=network, data=_named_data(str(path), options))
 
 

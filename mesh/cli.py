@@ -139,8 +139,8 @@ def start(
 ) -> None:
     """Train a job; others may join at any time.
 
-    JOB is digits (the default), lenet, resnet18, chargpt, a network in JSON (network.json, with --data), or a
-    job or a network in a Python file of your own (file.py:name).
+    JOB is digits (the default), lenet, resnet18, chargpt, a network in JSON (network.json, with --data unless
+    it names its data), or a job or a network in a Python file of your own (file.py:name).
     """
     from mesh.catalog import Options, make_job, used_files
     from mesh.node import Node

@@ -3,9 +3,9 @@
 A list of {"name", "type", "inputs", "outputs", "params", "phase"}: each layer takes the blobs that it names
 as inputs and makes those that it names as outputs, in any order. A definition that the 2016 system trained
 loads unchanged. Layers that read data (`blob_data`, `mnist_data`) are checked and passed over, since a job
-names its data separately; of `data_augmentation`, one for training and one for testing become one layer,
-which knows the difference; `branch` only gives a blob more names; and the layers that judge (a loss and
-`accuracy`) say what the network's output is.
+says what its data is (nn.data.blob reads what `blob_data` names). Of `data_augmentation`, one to train and
+one to test become one layer, which knows the difference. `branch` only gives a blob more names, and the
+layers that judge (a loss and `accuracy`) say what the network's output is.
 """
 
 import inspect

@@ -9,11 +9,13 @@
 | `cifar100` | 32×32×3         | 50,000 | 10,000 | the same, of 100 classes                        |
 | `set.npz`  | yours           |        |        | a NumPy archive: see nn.data.npz                |
 | `photos/`  | yours           |        |        | folders of image files: see nn.data.folder      |
+| `net.json` | yours           |        |        | what a definition of 2016 names: nn.data.blob   |
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
+from nn.data.blob import load_blobs, names_blobs
 from nn.data.cifar import load_cifar10, load_cifar100
 from nn.data.dataset import Dataset
 from nn.data.digits import load_digits
@@ -40,6 +42,7 @@ __all__ = [
     "load_folder",
     "load_text",
     "names",
+    "names_blobs",
     "pieces",
     "read_idx",
     "text_names",
@@ -60,12 +63,13 @@ def names() -> tuple[str, ...]:
 
 
 def is_path(name: str) -> bool:
-    """Whether `load` takes `name` for a path: of an archive (*.npz), or of a folder."""
-    return name not in _LOADERS and (name.endswith(".npz") or Path(name).is_dir())
+    """Whether `load` takes `name` for a path: of an archive, of a definition, or of a folder."""
+    return name not in _LOADERS and (name.endswith((".npz", ".json")) or Path(name).is_dir())
 
 
 def load(name: str | Path, root: str | Path | None = None) -> Dataset:
-    """Load the data set `name`: one of `names()`, an archive of arrays (*.npz), or a folder of images.
+    """Load the data set `name`: one of `names()`, an archive of arrays (*.npz), a folder of images, or a
+    definition (*.json) that names its data.
 
     `root` is the folder that holds one folder per data set; without it the environment variable MESH_DATA
     names it, and without that it is the user's cache folder. Raises `DataError` (exit code 5) if the name is
@@ -79,4 +83,5 @@ def load(name: str | Path, root: str | Path | None = None) -> Dataset:
             f"There is no data set {known!r}. Known are: {', '.join(_LOADERS)}; or give an archive of arrays "
             "(*.npz) or a folder with a folder of images for each class."
         )
-    return load_npz(Path(name)) if known.endswith(".npz") else load_folder(Path(name))
+    read = {".npz": load_npz, ".json": load_blobs}.get(Path(name).suffix, load_folder)
+    return read(Path(name))

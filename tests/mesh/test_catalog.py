@@ -10,6 +10,7 @@ import pytest
 import nn
 from mesh import Job
 from mesh.catalog import RECIPES, Options, make_job, used_files
+from mesh.datasets import Store
 from mesh.errors import UsageError
 from mesh.uses import load_uses
 
@@ -88,6 +89,25 @@ def test_a_model_is_made_for_data_of_ones_own(tmp_path: Path) -> None:
         make_job("lenet", Options(data="photos/"))
     with pytest.raises(UsageError, match="Did you mean mnist10k"):
         make_job("lenet", Options(data="mnist10"))
+
+
+def test_a_definition_of_2016_trains_on_the_data_that_it_names(tmp_path: Path) -> None:
+    read = {"file_prefix": "mnist", "data_shape": [8, 8, 1], "data_klass": "uint8"}
+    blob = {
+        "name": "d",
+        "type": "blob_data",
+        "params": read,
+        "inputs": ["batch"],
+        "outputs": ["data", "label"],
+    }
+    path = written(tmp_path, "net.json", json.dumps([blob, *nn.to_definition(nn.models.lenet((8, 8, 1)))]))
+    job = make_job(str(path))
+    assert job.data == str(path)
+    assert make_job(str(path), Options(data="digits")).data == "digits"
+    (tmp_path / "mnist.bin").write_bytes(bytes(64 * 200))
+    (tmp_path / "mnist.json").write_text(json.dumps([number % 10 for number in range(200)]))
+    manifest = Store.loaded(job.data, job.length).manifest
+    assert (manifest.samples, manifest.sample_shape, manifest.classes) == (200, (8, 8, 1), 10)
 
 
 def test_options_override_and_the_rest_stays() -> None:

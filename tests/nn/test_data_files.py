@@ -1,6 +1,7 @@
 """Data sets of one's own, and CIFAR: archives of arrays, folders of images, and what is wrong with them."""
 
 import io
+import json
 import os
 import sys
 import tarfile
@@ -250,6 +251,55 @@ class TestFolders:
         monkeypatch.setitem(sys.modules, "PIL.Image", None)
         with pytest.raises(DataError, match=r"read by Pillow, which cannot be imported.*pip install pillow"):
             nn.data.load(tmp_path)
+
+
+class TestBlobs:
+    """The form of util/convert_images_to_blob_raw.py: each image as (channels, width, height)."""
+
+    def written(self, folder: Path, **changes: Any) -> tuple[Path, list[Bytes]]:
+        folder.mkdir()
+        parts, layers = [], []
+        for phase, count in (("train", 5), ("test", 2)):
+            images = noise(count, 4, 6, 3)
+            parts.append(images)
+            (folder / f"{phase}.bin").write_bytes(images.transpose(0, 3, 2, 1).tobytes())
+            (folder / f"{phase}.json").write_text(json.dumps([number % 3 for number in range(count)]))
+            params = {"file_prefix": phase, "data_shape": [4, 6, 3], "data_klass": "uint8", **changes}
+            layers.append({"name": phase, "type": "blob_data", "params": params, "phase": [phase]})
+        (folder / "net.json").write_text(json.dumps([*layers, {"name": "relu", "type": "relu"}]))
+        return folder / "net.json", parts
+
+    def test_a_definition_names_its_data(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path, (train, test) = self.written(tmp_path / "a")
+        assert nn.data.names_blobs(path)
+        data = nn.data.load(str(path))
+        assert numpy.array_equal(data.train_images, train)
+        assert numpy.array_equal(data.test_images, test)
+        assert data.train_labels.tolist() == [0, 1, 2, 0, 1]
+        assert (data.classes, data.scale) == (3, 1 / 256)
+        path, _ = self.written(tmp_path / "b", file_prefix="a/train")
+        monkeypatch.chdir(tmp_path)
+        assert numpy.array_equal(nn.data.load(path).test_images, train)
+
+    def test_what_is_wrong_is_named(self, tmp_path: Path) -> None:
+        path, _ = self.written(tmp_path / "a", data_klass="single")
+        with pytest.raises(DataError, match=r"to train with .* data_klass 'single'; expected .* uint8"):
+            nn.data.load(path)
+        path, _ = self.written(tmp_path / "b", data_shape=[4, 7, 3])
+        with pytest.raises(DataError, match=r"train\.bin has 360 bytes; 5 images of \[4, 7, 3\] have 420"):
+            nn.data.load(path)
+        path, _ = self.written(tmp_path / "c", file_prefix="gone")
+        with pytest.raises(DataError, match=r"names gone\.json, which is not at .* --data"):
+            nn.data.load(path)
+        path, _ = self.written(tmp_path / "d")
+        (path.parent / "test.json").write_text('["cat", "dog"]')
+        with pytest.raises(DataError, match=r"test\.json is not a list of labels"):
+            nn.data.load(path)
+        (tmp_path / "none.json").write_text("[]")
+        assert not nn.data.names_blobs(tmp_path / "none.json")
+        assert not nn.data.names_blobs(tmp_path / "absent.json")
+        with pytest.raises(DataError, match="no blob_data layer to train"):
+            nn.data.load(tmp_path / "none.json")
 
 
 def records(release: Release, count: int, seed: int) -> tuple[bytes, Bytes, Bytes]:
