@@ -17,7 +17,7 @@ from nn.errors import (
 from nn.generation import generate
 from nn.gradient_check import check_gradient
 from nn.graph import Graph, Node
-from nn.interchange import load_weights, save_weights
+from nn.interchange import export_onnx, import_onnx, load_weights, save_weights
 from nn.layer import Buffer, Entry, Layer, Parameter
 from nn.layer_types import register
 from nn.layers import (
@@ -130,7 +130,9 @@ __all__ = [
     "check_gradient",
     "data",
     "derivative",
+    "export_onnx",
     "generate",
+    "import_onnx",
     "initialization",
     "load",
     "load_definition",

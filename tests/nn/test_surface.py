@@ -44,6 +44,8 @@ PROMISED = {
         "load_optimizer",
         "save",
         "load_weights",
+        "export_onnx",
+        "import_onnx",
         "save_weights",
         "load",
         "Saved",
