@@ -7,12 +7,15 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
+import numpy
+
 from tensor import dtypes
 from tensor.array import Array, Layout, layout_like
-from tensor.device import Device
+from tensor.device import Device, OpenCLDevice
 from tensor.dtypes import OPENCL_NAMES, DType
 from tensor.errors import ShapeError
-from tensor.kernel import built
+from tensor.gpu_tile import compute_capability
+from tensor.kernel import DeviceKernel, built
 from tensor.layout import (
     MAX_AXES,
     WALKS,
@@ -22,12 +25,14 @@ from tensor.layout import (
     pack_axes,
     power_of_two,
 )
-from tensor.preset import Preset, Producer
+from tensor.preset import Launch, Preset, Producer
 
 _CPU_WIDTH = 1024  # outputs side by side in the kernel `columns`: WIDTH there
 _CPU_WORK = 16384  # elements below which another work-item costs more than it saves
 _GPU_ITEMS = 256  # in a group
-_GPU_GROUPS_PER_UNIT = 8
+_GPU_ITEMS_PER_UNIT = 2048
+_COUNTERS = 4096  # blocks of outputs that can be finished by their last group
+_GPU_NEIGHBOURS = 32  # items that read along the kept axes: memory likes long pieces
 
 Defines = dict[str, str | int]
 
@@ -49,7 +54,8 @@ class Part:
 
 @dataclass(frozen=True)
 class ReducePlan:
-    """Kernel, sizes and numbers of a reduction; `chunks` more than one asks for a second launch over them."""
+    """Kernel, sizes and numbers of a reduction; more than one of `chunks` asks for a second launch over them,
+    unless the kernel `finishes`."""
 
     kernel: str
     defines: tuple[tuple[str, str | int], ...]
@@ -57,6 +63,7 @@ class ReducePlan:
     global_size: Shape
     local_size: Shape
     numbers: tuple[object, ...]
+    finishes: bool = False  # the one launch reduces its chunks as well
 
 
 def part(shape: Shape, strides: Shape, axes: Sequence[int]) -> Part:
@@ -80,7 +87,12 @@ def _plan(device: Device, kept: Part, reduced: Part, prefix: str) -> ReducePlan:
     numbers = (*kept.arguments(wide), *reduced.arguments(wide))
     side_by_side = kept.strides[-1] == 1 and kept.sizes[-1] > 1 and reduced.strides[-1] != 1
     cut = _cpu_plan if device.kind == "cpu" else _gpu_plan
-    return cut(device.compute_units, kept, reduced, prefix, side_by_side, WALKS[wide], numbers)
+    plan = cut(device.compute_units, kept, reduced, prefix, side_by_side, WALKS[wide], numbers)
+    if device.kind == "cpu":
+        return plan
+    blocks = plan.global_size[0] // plan.local_size[0]
+    finishes = plan.chunks > 1 and blocks <= _COUNTERS and _groups_see_writes(device)
+    return replace(plan, defines=(*plan.defines, ("LAST_FINISHES", int(finishes))), finishes=finishes)
 
 
 def _cpu_plan(
@@ -103,27 +115,87 @@ def _gpu_plan(
     units: int, kept: Part, reduced: Part, prefix: str, side_by_side: bool, defines: Any, numbers: Any
 ) -> ReducePlan:
     # Neighbouring work-items should read neighbouring elements: along the kept or along the reduced axes.
+    steps = (*kept.sizes[-1:], *kept.strides[:-1], *reduced.strides)
+    lanes = 4 if side_by_side and not any(each % 4 for each in steps) else 1
+    outputs = -(-kept.count // lanes)
+    run = reduced.sizes[-1]
+    # Enough items to fill the device, each with several loads; fewer would leave memory waiting.
+    high = _floor_power(min(_GPU_ITEMS, units * _GPU_ITEMS_PER_UNIT // outputs))
     if side_by_side:
-        wide = min(32, power_of_two(kept.sizes[-1]))
-        high = _GPU_ITEMS // wide
+        high = min(high, _GPU_ITEMS // min(_GPU_NEIGHBOURS, power_of_two(outputs)), _floor_power(run // 4))
     else:
-        high = min(_GPU_ITEMS, power_of_two(-(-reduced.sizes[-1] // 4)))
-        wide = _GPU_ITEMS // high
-    groups, most = -(-kept.count // wide), _GPU_GROUPS_PER_UNIT * units
-    wanted = min(-(-most // groups), -(-reduced.count // (16 * high))) if groups < most else 1
-    chunk, chunks = _cut(reduced.count, wanted)
+        high = min(max(high, 8), _floor_power(run // 16))  # of a row at least 128 bytes at once
+    wide = _GPU_ITEMS // high
+    groups, most = -(-outputs // wide), units * _GPU_ITEMS_PER_UNIT // _GPU_ITEMS
+    wanted = min(most // groups, -(-reduced.count // (16 * high))) if groups < most else 1
+    chunk, chunks = _cut(reduced.count, wanted, 16 * high)
     local = (wide, high) if side_by_side else (high, wide)
     sizes = (groups * local[0], chunks * local[1])
-    defines = (*defines, ("ALONG", int(not side_by_side)), ("GROUP", _GPU_ITEMS))
-    return ReducePlan(f"{prefix}groups", defines, chunks, sizes, local, (chunk, *numbers))
+    own = {
+        "ALONG": int(not side_by_side),
+        "LANES": lanes,
+        "GROUP": _GPU_ITEMS,
+        "KEPT_NDIM": len(kept.sizes),
+        "REDUCED_NDIM": len(reduced.sizes),
+    }
+    return ReducePlan(f"{prefix}groups", (*defines, *own.items()), chunks, sizes, local, (chunk, *numbers))
 
 
-def _cut(count: int, wanted: int) -> tuple[int, int]:
+def _groups_see_writes(device: Device) -> bool:
+    """Whether a fence shows what a group has written to groups that look later. OpenCL 1.2 does not promise
+    it; NVIDIA's instruction set does."""
+    raw: Any = getattr(device, "raw", None)
+    return compute_capability(raw) > (0, 0)
+
+
+@lru_cache(maxsize=64)
+def _counters(device: Device) -> Any:
+    """A zero for each block of outputs, in which groups count who comes last; launches leave zeros behind."""
+    import pyopencl
+
+    assert isinstance(device, OpenCLDevice)
+    flags = pyopencl.mem_flags.READ_WRITE | pyopencl.mem_flags.COPY_HOST_PTR
+    return pyopencl.Buffer(device.context, flags, hostbuf=numpy.zeros(_COUNTERS, numpy.uint32))
+
+
+class _LastFinishes:
+    """A launch whose groups leave their chunks' results to the last one of them."""
+
+    def __init__(self, preset: Preset, chunks: Layout) -> None:
+        self._preset, self._chunks = preset, chunks
+
+    def __call__(self, *arrays: Array) -> None:
+        self._preset(*arrays, self._parts())
+
+    def enqueue(self, arrays: Sequence[Array]) -> None:
+        self._preset.enqueue((*arrays, self._parts()))
+
+    def _parts(self) -> Array:
+        return Array.new(self._chunks.shape, self._chunks.dtype, self._chunks.device)
+
+
+def _launch(kernel: DeviceKernel, plan: ReducePlan, chunks: Layout, *numbers: object) -> Launch:
+    """The launch over all chunks, whose results have the layout `chunks`."""
+    sizes = plan.global_size, plan.local_size
+    if not plan.finishes:
+        return Preset(kernel, *sizes, (*plan.numbers, *numbers))
+    return _LastFinishes(Preset(kernel, *sizes, (_counters(chunks.device), *plan.numbers, *numbers)), chunks)
+
+
+def _floor_power(most: int) -> int:
+    """The largest power of two that is not above `most`, at least 1."""
+    return 1 << max(most, 1).bit_length() - 1
+
+
+def _cut(count: int, wanted: int, whole: int = 16) -> tuple[int, int]:
     """Length and number of chunks: about `wanted`, none of them empty (one, if there is nothing to cut).
 
-    Chunks begin at multiples of 16 elements, so that one that is aligned for vectors makes all so."""
+    Chunks begin at multiples of 16 elements, so that one that is aligned for vectors makes all so, and long
+    ones at multiples of `whole`."""
     chunk = max(1, -(-count // max(wanted, 1)))
-    chunk = -(-chunk // 16) * 16 if wanted > 1 else chunk
+    if wanted > 1:
+        multiple = whole if chunk >= 2 * whole else 16
+        chunk = -(-chunk // multiple) * multiple
     return chunk, max(1, -(-count // chunk))
 
 
@@ -158,16 +230,16 @@ def reducers(x: Layout, axis: Shape, keepdims: bool, what: Reduction) -> tuple[P
         "T_ACC": OPENCL_NAMES[what.dtype],
         "COMBINE(p,q)": what.combine,
         "IDENTITY": what.identity,
-        "FINISH": "/ divisor" if plan.chunks == 1 and what.divide_by else "",
+        "FINISH": "/ divisor" if (plan.chunks == 1 or plan.finishes) and what.divide_by else "",
         "CENTRED": int(what.centred),
         **dict(plan.defines),
     }
-    kernel = built(x.device, _file(x.device), plan.kernel, defines)
-    first = Preset(kernel, plan.global_size, plan.local_size, (*plan.numbers, what.divide_by))
-    if plan.chunks == 1:
-        return (Producer(output, first),)
     # The chunks' results lie one after another, each in the shape of the output.
     chunks = layout_like(x, (plan.chunks, *output.shape), what.dtype)
+    kernel = built(x.device, _file(x.device), plan.kernel, defines)
+    first = _launch(kernel, plan, chunks, what.divide_by)
+    if plan.chunks == 1 or plan.finishes:
+        return (Producer(output, first),)
     rest = reducers(chunks, (0,), False, replace(what, centred=False) if what.centred else what)
     return (Producer(chunks, first), *rest)
 
@@ -205,11 +277,12 @@ def _choosers(x: Layout, axis: Shape, keepdims: bool, which: str) -> tuple[Produ
         "CENTRED": 0,
         **dict(plan.defines),
     }
+    chunks_layout = layout_like(x, (plan.chunks, *output.shape), dtypes.int64)
     kernel = built(device, _file(device), plan.kernel, defines)
-    first = Preset(kernel, plan.global_size, plan.local_size, plan.numbers)
-    if plan.chunks == 1:
+    first = _launch(kernel, plan, chunks_layout)
+    if plan.chunks == 1 or plan.finishes:
         return Producer(output, first), None
-    chunks = Producer(layout_like(x, (plan.chunks, *output.shape), dtypes.int64), first)
+    chunks = Producer(chunks_layout, first)
     kernel = built(device, _file(device), "arg_chunks", defines)
     if device.kind == "cpu":
         each = max(1, _CPU_WORK // plan.chunks)

@@ -4,6 +4,7 @@ import numpy
 import pytest
 
 import tensor
+from tensor import reduce_launch
 
 GPU_KERNELS_TOO = True
 
@@ -49,6 +50,43 @@ def test_extremes(device, generator, shape):
                 assert result.dtype == tensor.int64
                 assert (numpy.asarray(result) == x.argmax(axis)).all()
                 assert (numpy.asarray(tensor.argmin(y, axis)) == x.argmin(axis)).all()
+
+
+@pytest.fixture
+def one_launch(monkeypatch):
+    """Kernels for GPUs whose last group reduces the chunks; PoCL's groups see each other's writes too."""
+    caches = (reduce_launch.reducers, reduce_launch._choosers)
+    monkeypatch.setattr(reduce_launch, "_groups_see_writes", lambda _: True)
+    for each in caches:
+        each.cache_clear()
+    yield
+    for each in caches:
+        each.cache_clear()
+
+
+@pytest.mark.parametrize("shape", [(100003,), (3, 200000), (200000, 3), (40, 6000, 4)], ids=str)
+def test_the_last_group_reduces_the_chunks(device, generator, shape, one_launch):
+    x = generator.integers(-50, 50, shape).astype(numpy.float32)
+    y = tensor.asarray(x)
+    for axis in (None, *range(len(shape))):
+        for _ in range(3):  # counters are left as they were found
+            assert (numpy.asarray(tensor.sum(y, axis)) == x.sum(axis)).all()
+            assert (numpy.asarray(tensor.argmax(y, axis)) == x.argmax(axis)).all()
+        exact = x.astype(numpy.float64)
+        numpy.testing.assert_allclose(numpy.asarray(tensor.mean(y, axis)), exact.mean(axis), 1e-5, 1e-6)
+        numpy.testing.assert_allclose(numpy.asarray(tensor.var(y, axis)), exact.var(axis), 1e-5)
+
+
+def test_outputs_side_by_side_from_any_place_on(device, generator):
+    """Four outputs an item, aligned and not."""
+    x = generator.integers(-50, 50, (30, 40, 68)).astype(numpy.float32)
+    y = tensor.asarray(x)
+    for part in (slice(None), slice(4, 64), slice(3, 63)):
+        for axis in (0, 1, (0, 1)):
+            ours, theirs = y[:, :, part], x[:, :, part]
+            assert (numpy.asarray(tensor.sum(ours, axis)) == theirs.sum(axis)).all()
+            if axis != (0, 1):
+                assert (numpy.asarray(tensor.argmin(ours, axis)) == theirs.argmin(axis)).all()
 
 
 def test_nan_wins(device):
