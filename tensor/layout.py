@@ -19,7 +19,8 @@ MAX_AXES = 8  # that cannot be joined; what an int8 argument holds
 CPU_ELEMENTS_EACH = 8192  # per work-item: about 2 µs of work against 0.1 µs to begin a work-group
 GPU_GROUP = 256
 GPU_GROUPS_PER_UNIT = 32
-TILE = 32  # rows and columns that a transposition takes at a time; as in kernels/elementwise_*.cl
+TILE = 32  # rows and columns that a transposition takes at a time; as in kernels/elementwise_cpu.cl
+GPU_TILE_ITEMS = 256
 SMALLEST_TILE = 8  # fewer are not worth one
 
 
@@ -153,9 +154,13 @@ def _strided_plan(units: int, lanes: int, sizes: list[int], strides: list[list[i
     width = min(GPU_GROUP, power_of_two(-(-columns // lanes)))
     height = GPU_GROUP // width
     across = min(-(-columns // (lanes * width)), units * GPU_GROUPS_PER_UNIT)
-    down = min(-(-rows // height), max(1, units * GPU_GROUPS_PER_UNIT // across))
+    # Several rows an item at once, if their operands fit in registers and enough groups are left.
+    at_once = 4 if len(strides) <= 4 else 1
+    enough, most = (-(-each * units // across) for each in (4, GPU_GROUPS_PER_UNIT))
+    down = min(-(-rows // height), max(-(-rows // (height * at_once)), enough), most)
     sizes_ = (across * width, down * height), (width, height)
-    return Plan("strided", (*defines, ("NDIM", len(sizes))), *sizes_, (*axes[0], rows, *chain(*axes[1:])))
+    defines = (*defines, ("NDIM", len(sizes)), ("ROWS", at_once))
+    return Plan("strided", defines, *sizes_, (*axes[0], rows, *chain(*axes[1:])))
 
 
 def _tiled_plan(units: int, lanes: int, sizes: list[int], strides: list[list[int]]) -> Plan:
@@ -168,8 +173,13 @@ def _tiled_plan(units: int, lanes: int, sizes: list[int], strides: list[list[int
         blocks = (-(-columns // each_column), down, prod(outer))
         numbers = (*axes[0], len(sizes), TILE, each_column, *chain(*axes[1:]))
         return Plan("tiled", defines, blocks, (1, 1, 1), numbers)
-    groups = -(-columns // TILE) * down * prod(outer)
-    return Plan("tiled", (*defines, ("NDIM", len(sizes))), (groups * TILE, 8), (TILE, 8), tuple(chain(*axes)))
+    turned = [each[-1] != 1 and each[-2] == 1 for each in strides[1:]]
+    # Larger tiles are longer pieces of memory; those of all turned inputs have to fit in local memory.
+    tile = 2 * TILE if lanes == 4 and sum(turned) == 1 and min(rows, columns) > TILE else TILE
+    groups, deep = -(-columns // tile) * -(-rows // tile) * prod(outer), GPU_TILE_ITEMS // tile
+    names = ((f"TURNED_{letter}", int(each)) for letter, each in zip("ABCDEFGH", turned, strict=False))
+    defines = (*defines, ("NDIM", len(sizes)), ("TILE", tile), *names)
+    return Plan("tiled", defines, (groups * tile, deep), (tile, deep), tuple(chain(*axes)))
 
 
 # 64-bit division is several times slower on GPUs, and strides of longs take twice the registers: both are
