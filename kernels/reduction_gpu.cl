@@ -77,10 +77,13 @@
 #else
 #define SHOW_WRITES mem_fence(CLK_GLOBAL_MEM_FENCE);
 #endif
-// After a group has written its chunk: goes on in the last group of a block of outputs only.
-#define LAST_GROUP_GOES_ON                                                                               \
+// The group writes its chunk's results; only the last group of a block of outputs goes on.
+#define LAST_GROUP_GOES_ON(results)                                                                      \
   __local int is_last;                                                                                   \
-  SHOW_WRITES                                                                                            \
+  if (share == 0 && o < kept_count) {                                                                    \
+    FOR_LANES parts[parts_offset + get_group_id(1) * kept_count + o + k] = results[k];                   \
+    SHOW_WRITES                                                                                          \
+  }                                                                                                      \
   barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);                                                   \
   if (item == 0) {                                                                                       \
     is_last = atomic_inc(counters + get_group_id(0)) + 1 == get_num_groups(1);                           \
@@ -90,6 +93,10 @@
   barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);                                                   \
   if (!is_last) return;
 #define CHUNK_OF_OUT 0
+#define AT_ONCE 4   // chunks' results that an item has on their way
+#define EACH_AT_ONCE                                                                                     \
+  UNROLL                                                                                                 \
+  for (int j = 0; j < AT_ONCE; ++j)
 #else
 #define CHUNK_OF_OUT get_group_id(1)
 #endif
@@ -171,15 +178,18 @@ __kernel void groups(MEMORY(T_ACC) CENTRE_ARGUMENT PARTS_ARGUMENTS(T_ACC), GROUP
   }
   MEET
 #if LAST_FINISHES
-  if (share == 0 && o < kept_count)
-    FOR_LANES parts[parts_offset + get_group_id(1) * kept_count + o + k] = totals[k];
-  LAST_GROUP_GOES_ON
+  LAST_GROUP_GOES_ON(totals)
   FOR_LANES totals[k] = IDENTITY;
+  const int chunks = get_num_groups(1);
   if (o < kept_count)
-    for (long c = share; c < get_num_groups(1); c += high) FOR_LANES {
-        const T_ACC other = parts[parts_offset + c * kept_count + o + k];
-        totals[k] = COMBINE(totals[k], other);
+    for (int c = share; c < chunks; c += AT_ONCE * high) {
+      T_ACC others[AT_ONCE][LANES];
+      EACH_AT_ONCE FOR_LANES {
+        const int chunk_ = c + j * high;
+        others[j][k] = chunk_ < chunks ? parts[parts_offset + chunk_ * kept_count + o + k] : IDENTITY;
       }
+      EACH_AT_ONCE FOR_LANES totals[k] = COMBINE(totals[k], others[j][k]);
+    }
   MEET
 #endif
   if (share == 0 && o < kept_count) FOR_LANES out[out_offset + CHUNK_OF_OUT * kept_count + o + k] = totals[k] FINISH;
@@ -266,20 +276,23 @@ __kernel void arg_groups(MEMORY(long) PARTS_ARGUMENTS(long), GROUP_ARGUMENTS) {
   }
   MEET
 #if LAST_FINISHES
-  if (share == 0 && o < kept_count)
-    FOR_LANES parts[parts_offset + get_group_id(1) * kept_count + o + k] = indices[k];
-  LAST_GROUP_GOES_ON
-  // Shares beyond the chunks, and items beyond the outputs, look at the first ones again.
+  LAST_GROUP_GOES_ON(indices)
+  // What is past the end looks at the last chunk again, which beats nothing.
+  const int chunks = get_num_groups(1);
   const long at_output = parts_offset + (o < kept_count ? o : 0);
-  for (long c = share < get_num_groups(1) ? share : 0, first = 1; c < get_num_groups(1); c += high, first = 0) FOR_LANES {
-      const long index = parts[at_output + c * kept_count + k];
-      FIND(offset, index, reduced, REDUCED_NDIM)
-      const T_IN other = base[offset + k];
-      if (first || BETTER(other, values[k])) {
-        values[k] = other;
-        indices[k] = (INDEX)index;
-      }
+  for (int c = share, first = 1; c < chunks || first; c += AT_ONCE * high, first = 0) {
+    long found[AT_ONCE][LANES];
+    T_IN others[AT_ONCE][LANES];
+    EACH_AT_ONCE FOR_LANES found[j][k] = parts[at_output + min(c + j * high, chunks - 1) * kept_count + k];
+    EACH_AT_ONCE FOR_LANES {
+      FIND(offset, found[j][k], reduced, REDUCED_NDIM)
+      others[j][k] = base[offset + k];
     }
+    EACH_AT_ONCE FOR_LANES if ((first && j == 0) || BETTER(others[j][k], values[k])) {
+      values[k] = others[j][k];
+      indices[k] = (INDEX)found[j][k];
+    }
+  }
   MEET
 #endif
   if (share == 0 && o < kept_count) FOR_LANES out[out_offset + CHUNK_OF_OUT * kept_count + o + k] = indices[k];

@@ -66,10 +66,11 @@ def cases(device: Any, count: int) -> list[Case]:
             ("last of 16", x.reshape(-1, 16), 1),
             ("first of 16", x.reshape(16, -1), 0),
         ):
+            results = source.size // (source.size if axis is None else source.shape[axis])
             reductions.append(
                 (
                     f"{name} {label}",
-                    n,
+                    n + results * (8 if name.startswith("arg") else 4),
                     lambda reduce=reduce, source=source, axis=axis: reduce(source, axis=axis),
                 )
             )
