@@ -212,6 +212,43 @@ def status(address: str, json: bool) -> None:
 
 
 @main.command()
+@click.argument("source", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option(
+    "--names",
+    type=click.Choice(["torchvision", "timm", "mesh"]),
+    default="torchvision",
+    show_default=True,
+    help="Whose names and layout weights have; mesh: our own.",
+)
+@click.option(
+    "--input-shape",
+    metavar="H,W,C",
+    help="The shape of one sample.  [default: that of the run's data]",
+)
+@click.option(
+    "--use",
+    multiple=True,
+    metavar="FILE.py",
+    type=click.Path(path_type=Path),
+    help="Load layers of your own. May be repeated.",
+)
+@click.option("--json", is_flag=True, help="What was written as one JSON object.")
+def export(
+    source: Path, output: Path, names: str, input_shape: str | None, use: tuple[Path, ...], json: bool
+) -> None:
+    """Write the network of a run for other programs.
+
+    RUN is the folder of a run or a checkpoint. OUTPUT is what it becomes: network.onnx, weights.safetensors,
+    weights.npz, or network.json, its definition without weights.
+    """
+    from mesh.export import export as write
+    from mesh.export import show
+
+    show(write(source, output, names, input_shape, use), json)
+
+
+@main.command()
 @click.option("--json", is_flag=True, help="One JSON object a device.")
 def devices(json: bool) -> None:
     """List what can compute here.

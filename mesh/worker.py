@@ -271,7 +271,8 @@ class Worker:
     def _save(self, step: int, emit: Emit) -> None:
         if self._run is not None:
             path = self._run / "checkpoint.safetensors"
-            nn.save(path, self.network, self.optimizer, step, self.job.seed)
+            shape = self.store.manifest.sample_shape
+            nn.save(path, self.network, self.optimizer, step, self.job.seed, shape)
             emit(Saved(step, str(path)))
 
 

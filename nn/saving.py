@@ -6,6 +6,7 @@ JSON.
 """
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,18 +38,27 @@ class Saved:
     optimizer: Optimizer | None
     step: int
     seed: int
+    input_shape: tuple[int, ...] | None = None
 
 
 def save(
-    path: str | Path, network: Layer, optimizer: Optimizer | None = None, step: int = 0, seed: int = 0
+    path: str | Path,
+    network: Layer,
+    optimizer: Optimizer | None = None,
+    step: int = 0,
+    seed: int = 0,
+    input_shape: Sequence[int] | None = None,
 ) -> None:
     """Write `network`, and the state of `optimizer` after `step` steps of the run with `seed`, to `path`.
 
-    A reader sees the old file or the whole new one, also after a loss of power. The definition is stored if
-    the network has one; for others, `load` must be given the network. Raises `SaveError`.
+    `input_shape`, of one sample, is kept for who exports the network later. A reader sees the old file or the
+    whole new one, also after a loss of power. The definition is stored if the network has one; for others,
+    `load` must be given the network. Raises `SaveError`.
     """
     arrays = {name: numpy.asarray(x) for name, x in (network.parameters() | network.buffers()).items()}
     metadata: dict[str, Any] = {"step": step, "seed": seed}
+    if input_shape is not None:
+        metadata["input_shape"] = [*input_shape]
     with suppress(DefinitionError):
         metadata["definition"] = to_definition(network)
     if optimizer is not None:
@@ -92,7 +102,16 @@ def load(path: str | Path, network: Layer | None = None, device: str | Device | 
         optimizer.initialize(network.vector, network.table)
         for name, vector in optimizer.state.items():
             vector[...] = _fetch(Path(path), arrays, OPTIMIZER + name, vector.shape)
-    return Saved(network, optimizer, metadata["step"], metadata["seed"])
+    return Saved(network, optimizer, metadata["step"], metadata["seed"], _input_shape(Path(path), metadata))
+
+
+def _input_shape(path: Path, metadata: dict[str, Any]) -> tuple[int, ...] | None:
+    shape = metadata.get("input_shape")
+    if shape is None:
+        return None
+    if not isinstance(shape, list) or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise SaveError(f"The input_shape of {path} is {shape!r}; expected a list of sizes.")
+    return tuple(shape)
 
 
 def read_safetensors(path: Path) -> tuple[Arrays, dict[str, str]]:

@@ -57,7 +57,8 @@ def test_help_is_light() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["start"], ["join"], ["status"], ["devices"], ["bench"], ["bench", "matrix"]]
+    "command",
+    [[], ["start"], ["join"], ["status"], ["devices"], ["export"], ["bench"], ["bench", "matrix"]],
 )
 def test_every_command_has_help(command: list[str]) -> None:
     result = typed(*command, "--help")

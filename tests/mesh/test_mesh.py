@@ -93,7 +93,9 @@ def test_job_ends_for_all_with_one_checkpoint(peers):
     assert one.keys() == other.keys()
     for name, values in one.items():
         np.testing.assert_array_equal(values, other[name])
-    assert isinstance(nn.load(peers.checkpoint(first)).network, nn.Layer)
+    saved = nn.load(peers.checkpoint(first))
+    assert isinstance(saved.network, nn.Layer)
+    assert saved.input_shape == (8, 8, 1)
 
 
 def test_learner_sits_with_digests_of_the_others_from_its_first_step(peers):

@@ -120,6 +120,9 @@ def test_damaged_files_get_a_sentence(tmp_path: Path) -> None:
     safetensors.numpy.save_file({"a": numpy.zeros(3)}, path, metadata)
     with pytest.raises(SaveError, match=r"The metadata of .* is not JSON"):
         nn.load(path)
+    nn.save(path, small().initialize("numpy"), input_shape=(8, 8, -1))
+    with pytest.raises(SaveError, match=r"input_shape of .* is \[8, 8, -1\]; expected a list of sizes"):
+        nn.load(path, device="numpy")
     safetensors.numpy.save_file({"a": numpy.zeros(3)}, path)
     with pytest.raises(SaveError, match=r"not written by nn.save: its format is None"):
         nn.load(path)
