@@ -56,6 +56,12 @@ def common(command: Command) -> Command:
             type=click.Path(path_type=Path),
             help="Load layers of your own; every peer needs the same file. May be repeated.",
         ),
+        click.option(
+            "--checkpoint",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help="Save memory here: keep what enters N segments of the network, compute the rest again.",
+        ),
         click.option("--json", is_flag=True, help="Events on stdout, one JSON object a line."),
     )
     for option in reversed(options):
@@ -133,6 +139,7 @@ def start(
     device: str | None,
     insecure: bool,
     use: tuple[Path, ...],
+    checkpoint: int | None,
     run: Path | None,
     json: bool,
     **overrides: Any,
@@ -149,7 +156,15 @@ def start(
     files = used_files(job, use)
     made = make_job(job, Options(**overrides), files)
     _take_part(
-        lambda folder: Node.start(made, port=port, device=device, insecure=insecure, run=folder, uses=files),
+        lambda folder: Node.start(
+            made,
+            port=port,
+            device=device,
+            insecure=insecure,
+            run=folder,
+            uses=files,
+            checkpoint=checkpoint,
+        ),
         run or default_folder(job),
         json,
     )
@@ -171,6 +186,7 @@ def join(
     device: str | None,
     insecure: bool,
     use: tuple[Path, ...],
+    checkpoint: int | None,
     run: Path | None,
     json: bool,
 ) -> None:
@@ -186,7 +202,14 @@ def join(
 
     _take_part(
         lambda folder: Node.join(
-            host, port, device=device, thin=thin, insecure=insecure, run=folder, uses=use
+            host,
+            port,
+            device=device,
+            thin=thin,
+            insecure=insecure,
+            run=folder,
+            uses=use,
+            checkpoint=checkpoint,
         ),
         run,
         json,

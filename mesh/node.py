@@ -55,9 +55,11 @@ class Node:
         insecure: bool,
         run: Path | None,
         uses: tuple[Path, ...],
+        checkpoint: nn.Checkpoint,
     ) -> None:
         self._uses = load_uses(uses)
         self._device = device
+        self._checkpoint = checkpoint
         self._device_name = tensor.device(device).name
         self._contact = contact
         self._thin = thin
@@ -87,6 +89,7 @@ class Node:
         insecure: bool = False,
         run: Path | None = None,
         uses: tuple[Path, ...] = (),
+        checkpoint: nn.Checkpoint = None,
     ) -> "Node":
         """The first peer of `job`, listening on `port` (0: any free one), on this machine only unless
         `insecure`.
@@ -99,7 +102,7 @@ class Node:
             raise UsageError(
                 f"a batch of {job.batch} is more than the {store.manifest.samples} samples of {job.data}"
             )
-        node = cls(None, port, device, False, insecure, run, uses)
+        node = cls(None, port, device, False, insecure, run, uses, checkpoint)
         node._job = replace(job, uses=node._uses)
         node._store = store
         node.prepare_worker()
@@ -116,9 +119,10 @@ class Node:
         insecure: bool = False,
         run: Path | None = None,
         uses: tuple[Path, ...] = (),
+        checkpoint: nn.Checkpoint = None,
     ) -> "Node":
         """A peer that asks the one at `host`:`port` to be let in; `thin`: with 8-bit weights to the end."""
-        return cls(f"{_resolve(host)}:{port}", 0, device, thin, insecure, run, uses)
+        return cls(f"{_resolve(host)}:{port}", 0, device, thin, insecure, run, uses, checkpoint)
 
     @property
     def port(self) -> int:
@@ -313,7 +317,7 @@ class Node:
         job, store = self._job, self._store
         assert job is not None
         assert store is not None
-        self._compute.prepare(lambda: Worker(job, store, self._device, self._run_folder))
+        self._compute.prepare(lambda: Worker(job, store, self._device, self._run_folder, self._checkpoint))
 
     def _others(self) -> list[str]:
         """The other members, as far as this peer knows."""

@@ -91,19 +91,29 @@ def start(
     insecure: bool = False,
     run: str | Path | None = None,
     uses: Iterable[str | Path] = (),
+    checkpoint: nn.Checkpoint = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Result:
     """Train `job`, alone at first; others may join at `port` (0: any free one). Blocks until the end.
 
     `device` is what `tensor.device` takes. Only this machine can join unless `insecure` is said. `run` is a
     folder for events, metrics and the saved network; without it nothing is written. `uses` are files with
-    layers of one's own. `on_event` is called in this thread. Ctrl-C leaves in order, then raises
+    layers of one's own. `checkpoint` is that of `nn.value_and_grad`: less memory here, the same results, and
+    each peer's own choice. `on_event` is called in this thread. Ctrl-C leaves in order, then raises
     KeyboardInterrupt. Raises subclasses of MeshError: no data or
     device, a port in use, a loss that is not finite.
     """
     paths = tuple(map(Path, uses))
     return _trained(
-        lambda folder: Node.start(job, port=port, device=device, insecure=insecure, run=folder, uses=paths),
+        lambda folder: Node.start(
+            job,
+            port=port,
+            device=device,
+            insecure=insecure,
+            run=folder,
+            uses=paths,
+            checkpoint=checkpoint,
+        ),
         run,
         on_event,
     )
@@ -118,6 +128,7 @@ def join(
     insecure: bool = False,
     run: str | Path | None = None,
     uses: Iterable[str | Path] = (),
+    checkpoint: nn.Checkpoint = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Result:
     """Take part in the job of the peer at `host`:`port` until it is done. Blocks until the end.
@@ -128,7 +139,14 @@ def join(
     paths = tuple(map(Path, uses))
     return _trained(
         lambda folder: Node.join(
-            host, port, device=device, thin=thin, insecure=insecure, run=folder, uses=paths
+            host,
+            port,
+            device=device,
+            thin=thin,
+            insecure=insecure,
+            run=folder,
+            uses=paths,
+            checkpoint=checkpoint,
         ),
         run,
         on_event,

@@ -63,9 +63,17 @@ class Worker:
     """Does tasks one after the other on one device; results go to `emit` as soon as they are there.
 
     `view` is the key of the view that the last gradient was asked in: a gradient of an older one is given up.
+    `checkpoint` is that of `nn.value_and_grad`: less memory on this peer, and the same bits.
     """
 
-    def __init__(self, job: Job, store: Store, device: str | None, run: Path | None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        store: Store,
+        device: str | None,
+        run: Path | None,
+        checkpoint: nn.Checkpoint = None,
+    ) -> None:
         self.job = job
         self.store = store
         self.device = tensor.device(device)
@@ -78,6 +86,7 @@ class Worker:
         evaluate_every = job.evaluate_every or max(samples // job.batch, 1)
         self.plan = Plan(job.steps, job.batch, samples, job.seed, self.network.state.size, evaluate_every)
         self._run = run
+        self.checkpoint: nn.Checkpoint = checkpoint
         self._digest = 0
         self._steps = _Steps(self)
         self._shadow = np.zeros(self.plan.parameters, np.float32)
@@ -169,13 +178,18 @@ class Worker:
             try:
                 payload = self._encode(bucket)
             except CodecError as error:
-                raise _not_finite(task.step, f"a gradient is not finite ({error})") from error
+                raise _NotFinite("a gradient is not finite") from error
             loss = self._steps.loss()
             if not np.isfinite(loss):
-                raise _not_finite(task.step, f"the loss is {loss}")
+                raise _NotFinite(f"the loss is {loss}")
             emit(BucketReady(task.view, task.step, bucket, len(task.ids), loss, self._digest, payload))
 
-        if self._steps.run(task.step, task.ids, images, labels, send, lambda: self.view != task.view):
+        try:
+            done = self._steps.run(task.step, task.ids, images, labels, send, lambda: self.view != task.view)
+        except _NotFinite as what:
+            why = self._steps.first_non_finite(task.step, task.ids, images, labels)
+            raise JobFailedError(f"step {task.step}: {what}. {why}") from what
+        if done:
             emit(GradientDone(task.view, task.step, len(task.ids), time.perf_counter() - begin))
 
     def _merge(self, task: Merge) -> Merged | Spoiled:
@@ -281,8 +295,8 @@ def _exact_state(weights: tensor.Array, optimizer: nn.Optimizer) -> list[tensor.
     return [weights, *(optimizer.state[name] for name in sorted(optimizer.state))]
 
 
-def _not_finite(step: int, what: str) -> JobFailedError:
-    return JobFailedError(f"step {step}: {what}. The run cannot go on: start again with a smaller --lr")
+class _NotFinite(Exception):  # noqa: N818 - what was found, before it is known where it comes from
+    pass
 
 
 class _Steps:
@@ -332,7 +346,7 @@ class _Steps:
 
         False if it was given up on the way.
         """
-        pieces = np.array_split(np.arange(len(ids)), -(-len(ids) // MICRO_BATCH))
+        pieces = _pieces(len(ids))
         network = self._worker.network
         self._loss_before = 0.0
         for number, piece in enumerate(pieces):
@@ -352,6 +366,17 @@ class _Steps:
                 self._before[...] = network.change
         return True
 
+    def first_non_finite(self, step: int, ids: np.ndarray, images: np.ndarray, labels: np.ndarray) -> str:
+        """Which layer makes the first value that is not finite in a step like this one, and what to do."""
+        network, device = self._worker.network, self._worker.device
+        for piece in _pieces(len(ids)):
+            network.randomness.set_step(step, ids[piece])
+            x, y = (tensor.asarray(each[piece], device=device) for each in (images, labels))
+            found = nn.first_non_finite(network, self._loss_of, x, y)
+            if found is not None:
+                return f"{found}. {found.advice} Start again: lr is --lr of mesh start"
+        return "Computed once more, all of it is finite: this device does not compute the same twice"
+
     def _replay(self, images: np.ndarray, labels: np.ndarray) -> None:
         known = self._recordings.pop(len(labels), None)
         if known is None:
@@ -370,9 +395,7 @@ class _Steps:
         network = self._worker.network
 
         def loss_function() -> tensor.Array:
-            loss = nn.losses.of(network)(network(self.as_input(x)), y, reduction="sum")
-            if y.size > len(y):
-                loss = loss * (len(y) / y.size)
+            loss = self._loss_of(x, y)
 
             def note() -> None:  # at each replay: every size has a loss of its own
                 self._loss = loss
@@ -380,8 +403,18 @@ class _Steps:
             tensor.host_call(note)
             return loss
 
-        gradient = nn.value_and_grad(network, loss_function, lambda entry: self._on_gradient(entry, len(y)))
+        gradient = nn.value_and_grad(
+            network,
+            loss_function,
+            lambda entry: self._on_gradient(entry, len(y)),
+            checkpoint=self._worker.checkpoint,
+        )
         return tensor.record(lambda: gradient()[0])
+
+    def _loss_of(self, x: tensor.Array, y: tensor.Array) -> tensor.Array:
+        network = self._worker.network
+        loss = nn.losses.of(network)(network(self.as_input(x)), y, reduction="sum")
+        return loss * (len(y) / y.size) if y.size > len(y) else loss
 
     def _on_gradient(self, entry: nn.Entry, samples: int) -> None:
         """A parameter's gradient sum is final, or what `samples` had for a buffer: so may be the buckets
@@ -396,3 +429,8 @@ class _Steps:
             self._open[bucket] -= 1
             if self._open[bucket] == 0 and self._on_bucket is not None:
                 self._on_bucket(bucket)
+
+
+def _pieces(samples: int) -> list[np.ndarray]:
+    """The places of samples, in pieces that are computed at a time."""
+    return np.array_split(np.arange(samples), -(-samples // MICRO_BATCH))

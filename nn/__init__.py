@@ -1,10 +1,11 @@
 """Neural networks over `tensor`: layers, losses, optimizers, models and data."""
 
 from nn import data, initialization, losses, models
-from nn.autograd import value_and_grad
+from nn.autograd import Checkpoint, value_and_grad
 from nn.averaging import ExponentialAverage
 from nn.definition import load_definition, to_definition
 from nn.derivatives import derivative
+from nn.diagnosis import NonFinite, first_non_finite
 from nn.errors import (
     DataError,
     DefinitionError,
@@ -75,6 +76,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm",
     "Buffer",
+    "Checkpoint",
     "ColorJitter",
     "Concat",
     "Conv2d",
@@ -102,6 +104,7 @@ __all__ = [
     "MultiHeadAttention",
     "NetworkError",
     "Node",
+    "NonFinite",
     "Normalize",
     "NotInitializedError",
     "Optimizer",
@@ -131,6 +134,7 @@ __all__ = [
     "data",
     "derivative",
     "export_onnx",
+    "first_non_finite",
     "generate",
     "import_onnx",
     "initialization",

@@ -25,6 +25,9 @@ from tensor.primitive import calls_through, taping
 if TYPE_CHECKING:
     from nn.layer import Entry, Layer
 
+Checkpoint = int | Sequence[str] | None
+"""How many segments are computed again, or the paths of the layers that are; None: nothing is."""
+
 
 @contextmanager
 def recording(sources: Sequence[Array], segments: Segments | None = None) -> Iterator[Tape]:
@@ -39,7 +42,7 @@ def value_and_grad(
     loss_function: Callable[..., Array],
     on_gradient: Callable[["Entry"], None] | None = None,
     accumulate: bool = False,
-    checkpoint: int | Sequence[str] | None = None,
+    checkpoint: Checkpoint = None,
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
     """A function that takes what `loss_function` takes, and returns its value and all parameters' gradients.
 
@@ -66,7 +69,7 @@ def value_and_grad(
         slices = network.gradients()
         with recording([*network.parameters().values()], segments) as tape:
             loss = loss_function(*inputs)
-        _require_scalar(loss)
+        require_scalar(loss)
 
         if on_gradient is not None:
             for entry in network.buffer_table:  # what was observed for them is there
@@ -88,7 +91,7 @@ def value_and_grad(
     return run
 
 
-def segments_of(network: "Layer", checkpoint: int | Sequence[str] | None) -> Segments:
+def segments_of(network: "Layer", checkpoint: Checkpoint) -> Segments:
     """The plan that `checkpoint` of `value_and_grad` stands for."""
     if checkpoint is None:
         return Segments()
@@ -119,12 +122,12 @@ def differentiate(
     for index in final_at.pop(OUTSIDE, []):
         receive(index, gradients.get(sources[index]))
     while tape.steps:
-        _walk(tape.pop(), gradients)
+        walk(tape.pop(), gradients)
         for index in final_at.get(len(tape.steps), []):
             receive(index, gradients.pop(sources[index], None))
 
 
-def _walk(step: Step, gradients: dict[Value, Array]) -> None:
+def walk(step: Step, gradients: dict[Value, Array]) -> None:
     """Pass the gradient of a step's output on to its inputs."""
     arriving = gradients.pop(step.output, None)
     if arriving is None or not step.output.leads:
@@ -147,23 +150,10 @@ def _contributions(step: Step, gradient: Array) -> Iterator[tuple[Value, Array]]
             yield x, sum_to(contribution, arrays[argument].shape)
 
 
-# Layers that are called, and those with a backward() of their own
-
-
 def call(layer: "Layer", inputs: tuple[Array, ...]) -> Array:
-    """layer(*inputs): on a tape all the calls that it makes, or one if it knows its own way back."""
+    """layer(*inputs), noted by the tape of this thread if there is one."""
     tape = taping.tape
-    if not isinstance(tape, Tape):
-        return layer.forward(*inputs)
-    with tape.segment(layer):
-        if not hasattr(layer, "backward"):
-            return layer.forward(*inputs)
-        with tensor.not_recording_calls():
-            output = layer.forward(*inputs)
-        parameters = layer.parameters()
-        facts = {"layer": layer, "names": [*parameters]}
-        tape.note(own_backward, (*inputs, *parameters.values()), facts, output)
-        return output
+    return tape.call(layer, inputs) if isinstance(tape, Tape) else layer.forward(*inputs)
 
 
 def _ask_layer(step: Step, gradient: Array) -> Iterator[tuple[Value, Array]]:
@@ -194,7 +184,7 @@ def _has_parameter_gradients(answer: Any) -> bool:
     return isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict)
 
 
-def _require_scalar(loss: Any) -> None:
+def require_scalar(loss: Any) -> None:
     if not isinstance(loss, Array) or loss.ndim != 0 or loss.dtype != tensor.float32:
         got = f"{loss.dtype} {list(loss.shape)}" if isinstance(loss, Array) else type(loss).__name__
         raise GradientError(

@@ -113,6 +113,18 @@ class Tape:
 
     # ---- forward ----
 
+    def call(self, layer: "Layer", inputs: tuple[Array, ...]) -> Array:
+        """layer(*inputs): all the calls that it makes, or one if it knows its own way back."""
+        with self._segment(layer):
+            if not hasattr(layer, "backward"):
+                return layer.forward(*inputs)
+            with tensor.not_recording_calls():
+                output = layer.forward(*inputs)
+            parameters = layer.parameters()
+            facts = {"layer": layer, "names": [*parameters]}
+            self.note(own_backward, (*inputs, *parameters.values()), facts, output)
+            return output
+
     def run(self, primitive: Primitive, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
         """Do what a call asks for, and note it."""
         taping.tape = None
@@ -151,7 +163,7 @@ class Tape:
             value.array = arrays[id(value)]
 
     @contextmanager
-    def segment(self, layer: "Layer") -> Iterator[None]:
+    def _segment(self, layer: "Layer") -> Iterator[None]:
         """What is called in this block is computed again on the way back, if `layer` is planned to be."""
         if self._begin is not None or id(layer) not in self.plan.layers:
             yield

@@ -111,13 +111,13 @@ def test_json_is_all_that_stdout_has(node: FakeNode) -> None:
 
 def test_options_reach_the_job_and_the_node(node: FakeNode) -> None:
     options = "--steps 7 --batch 30 --lr 0.5 --momentum 0.25 --codec fp32 --seed 9 --port 0 --device numpy"
-    result = typed("start", "digits", *options.split(), "--insecure")
+    result = typed("start", "digits", *options.split(), "--insecure", "--checkpoint", "4")
     assert result.exit_code == 0
     job = node.arguments.pop("job")
     assert (job.steps, job.batch, job.codec, job.seed) == (7, 30, "fp32", 9)
     assert job.optimizer["params"] == {"lr": 0.5, "momentum": 0.25, "weight_decay": 0.0}
     del node.arguments["run"]
-    assert node.arguments == {"port": 0, "device": "numpy", "insecure": True, "uses": ()}
+    assert node.arguments == {"port": 0, "device": "numpy", "insecure": True, "uses": (), "checkpoint": 4}
 
 
 def test_join_options_reach_the_node_and_nothing_is_written(node: FakeNode, folder: Path) -> None:
@@ -131,6 +131,7 @@ def test_join_options_reach_the_node_and_nothing_is_written(node: FakeNode, fold
         "insecure": False,
         "run": None,
         "uses": (),
+        "checkpoint": None,
     }
     assert list(folder.iterdir()) == []
 

@@ -241,6 +241,7 @@ def test_absurd_learning_rate_ends_the_job_with_a_sentence(peers):
     assert first.end() == 1
     assert first.stderr().count("\n") == 1
     assert "not finite" in first.stderr() or "the loss is" in first.stderr()
+    assert "The first layer with one is" in first.stderr() or "The parameter " in first.stderr()
     assert "--lr" in first.stderr()
 
 

@@ -53,7 +53,7 @@ def test_start_gives_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("mesh.training.Node", node)
     seen: list[Event] = []
     job = mesh.Job(nn.models.lenet((8, 8, 1)), "digits", steps=2)
-    result = mesh.start(job, port=0, device="numpy", run=tmp_path / "run", on_event=seen.append)
+    result = mesh.start(job, port=0, device="numpy", run=tmp_path / "run", checkpoint=2, on_event=seen.append)
     assert result == mesh.Result(2, 0.9731, 0.125, "finished", node.network)
     assert seen == list(EVENTS)
     assert len(lines_of(tmp_path / "run" / "events.jsonl")) == len(EVENTS)
@@ -64,6 +64,7 @@ def test_start_gives_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "insecure": False,
         "run": tmp_path / "run",
         "uses": (),
+        "checkpoint": 2,
     }
 
 

@@ -20,6 +20,7 @@ from mesh.tasks import (
     Evaluate,
     Follow,
     Gradient,
+    GradientDone,
     Install,
     Merge,
     Promote,
@@ -172,6 +173,19 @@ def test_shares_of_three_add_up_to_one(store, device, job):
     np.testing.assert_allclose(vector(merged(worker, 1, parts)), whole, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("job", [JOB, NORMED], ids=["lenet", "batch norm"])
+def test_a_checkpoint_is_each_peers_own_choice(store, device, job):
+    """It sends the same bytes."""
+    sent = [pushes(Worker(job, store, device, None, some), 1, IDS) for some in (None, 2, ["conv2"])]
+    assert all(
+        bytes(each[bucket].payload) == bytes(push.payload)
+        for each in sent[1:]
+        for bucket, push in sent[0].items()
+    )
+    with pytest.raises(nn.NetworkError, match="names 'conv9'"):
+        do(Worker(job, store, device, None, ["conv9"]), Gradient(VIEW, 1, IDS))
+
+
 def test_running_statistics_follow_the_mean_of_all_shares(store, device, monkeypatch):
     """The first layer's: of the images themselves, whoever computes them and in however many pieces."""
     monkeypatch.setattr(workers, "MICRO_BATCH", 50)
@@ -283,9 +297,47 @@ def test_every_full_peer_can_cast_the_same_shadow(store):
 def test_loss_that_is_not_finite_ends_the_job(store, device):
     worker = Worker(JOB, store, device, None)
     worker.network.vector[...] = np.full(worker.plan.parameters, 1e30, np.float32)
-    with pytest.raises(JobFailedError, match="--lr") as error, np.errstate(all="ignore"):
+    with (
+        pytest.raises(
+            JobFailedError, match=r"step 1: .* The first layer with one is 'conv\w*' \(Conv2d\)"
+        ) as error,
+        np.errstate(all="ignore"),
+    ):
         do(worker, Gradient(VIEW, 1, IDS))
     assert error.value.exit_code == 1
+    assert "--lr" in str(error.value)
+
+
+def test_a_sample_that_breaks_a_layer_is_found_by_whom_it_was_dealt_to(store, device, monkeypatch):
+    """In the second piece of a share; and a peer with other samples sees nothing of it."""
+    monkeypatch.setattr(workers, "MICRO_BATCH", 20)
+    sums = store.arrays["train_images"].sum(axis=(1, 2, 3)) * float(store.manifest.scale)
+    brightest = int(np.argmax(sums))
+    next_one = float(np.sort(sums)[-2])
+    assert sums[brightest] > next_one
+
+    class Steep(nn.Layer):
+        def forward(self, x: tensor.Array) -> tensor.Array:
+            total = tensor.sum(x, axis=(1, 2, 3))
+            return (
+                x
+                + tensor.log(tensor.maximum((sums[brightest] + next_one) / 2 - total, 0.0))[
+                    :, None, None, None
+                ]
+                * 1e-9
+            )
+
+    worker = Worker(JOB, store, device, None)
+    steep = Steep()
+    conv = worker.network.forward
+    worker.network.steep = steep
+    monkeypatch.setattr(worker.network, "forward", lambda x: conv(steep(x)), raising=False)
+    others = np.array([i for i in range(60) if i != brightest][:30])
+    assert any(isinstance(each, GradientDone) for each in do(worker, Gradient(VIEW, 7, others)))
+    with pytest.raises(
+        JobFailedError, match=r"step 7: .* is 'steep' \(Steep\): its output has -inf at \[14, 0, 0, 0\]"
+    ):
+        do(worker, Gradient(VIEW, 7, np.array([*others[:29], brightest])))
 
 
 def test_gradient_of_an_older_view_is_given_up(store, monkeypatch):

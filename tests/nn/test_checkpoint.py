@@ -1,6 +1,6 @@
 """What is kept between forward and backward, and `checkpoint=`, which keeps less and has the same bits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +13,6 @@ from nn.autograd import recording
 from nn.errors import GradientError, NetworkError
 from nn.models.resnet import BasicBlock
 from tensor import Array, Device
-
-Checkpoint = int | Sequence[str] | None
 
 
 class Clipped(nn.Layer):
@@ -62,7 +60,7 @@ def graph() -> nn.Layer:
 
 
 def step_of(
-    network: nn.Layer, checkpoint: Checkpoint, accumulate: bool = False
+    network: nn.Layer, checkpoint: nn.Checkpoint, accumulate: bool = False
 ) -> tuple[Callable[[], Array], list[str]]:
     """A step on fixed images, and the names of gradients in the order in which they became final."""
     generator = numpy.random.default_rng(3)

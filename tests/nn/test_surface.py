@@ -30,6 +30,7 @@ PROMISED = {
     ),
     *("Embedding", "PositionalEmbedding", "MultiHeadAttention", "SelfAttention", "generate"),
     *("value_and_grad", "derivative", "check_gradient", "softmax_cross_entropy", "accuracy"),
+    *("first_non_finite", "NonFinite", "Checkpoint"),
     *("top_k_accuracy", "perplexity"),
     *(
         "SGD",
