@@ -24,6 +24,7 @@ from nn.follow import follow
 from nn.initialization import Initializer, initial_value, zeros
 from nn.randomness import Randomness
 from tensor import Array, Device
+from tensor.errors import ShapeError
 
 if TYPE_CHECKING:
     from nn.optimizers import Optimizer
@@ -137,7 +138,12 @@ class Layer:
     def __call__(self, *inputs: Array) -> Array:
         if inputs and isinstance(inputs[0], Blob):
             return inputs[0].apply(self, inputs)  # type: ignore[no-any-return]  # a blob, for an array
-        return autograd.call(self, inputs)
+        try:
+            return autograd.call(self, inputs)
+        except ShapeError as error:  # of an operation in forward(), which does not know where it is
+            if type(error) is not ShapeError:
+                raise
+            raise LayerShapeError(f"{self.title}: {error}") from error
 
     # Registers
 
@@ -285,8 +291,9 @@ class Layer:
 
     @property
     def title(self) -> str:
-        """The layer in an error message: its type, and its name where it has one."""
-        return f"{type(self).__name__} {self.name!r}" if self.name else type(self).__name__
+        """The layer in an error message: its type, and its path in the network, or its name."""
+        name = self.path or self.name
+        return f"{type(self).__name__} {name!r}" if name else type(self).__name__
 
     def shape_error(self, expected: str, got: Sequence[int]) -> LayerShapeError:
         """The error that an input of shape `got` does not fit; `expected` is in words: "[N, 28, 28, 1]"."""

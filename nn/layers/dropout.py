@@ -35,6 +35,8 @@ class Dropout(Layer):
         self.ratio = ratio
 
     def forward(self, x: Array) -> Array:
+        if x.ndim < 1:
+            raise self.shape_error("[N, ...]", x.shape)
         return dropped(self, x, self.ratio)
 
 

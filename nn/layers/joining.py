@@ -27,7 +27,10 @@ class Concat(Layer):
         self.axis = axis
 
     def forward(self, *inputs: Array) -> Array:
-        first, axis = inputs[0], self.axis % inputs[0].ndim
+        first = inputs[0]
+        if not -first.ndim <= self.axis < first.ndim:
+            raise self.shape_error(f"with an axis {self.axis}", first.shape)
+        axis = self.axis % first.ndim
         for each in inputs[1:]:
             if each.ndim != first.ndim or any(
                 a != b for i, (a, b) in enumerate(zip(each.shape, first.shape, strict=True)) if i != axis

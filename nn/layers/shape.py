@@ -12,6 +12,8 @@ class Flatten(Layer):
     """[N, ...] to [N, product of the rest], in C order."""
 
     def forward(self, x: Array) -> Array:
+        if x.ndim < 1:
+            raise self.shape_error("[N, ...]", x.shape)
         return x.reshape((x.shape[0], math.prod(x.shape[1:])))
 
 

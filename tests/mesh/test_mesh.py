@@ -1,7 +1,9 @@
 """Real peers: processes of their own, real sockets, real training on the embedded digits."""
 
+import re
 import shutil
 import time
+from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -12,6 +14,7 @@ from safetensors.numpy import load_file
 import nn
 from mesh.catalog import make_job
 from mesh.message import Hello, Refused, decode, encode
+from tests.devices import best_devices
 from tests.mesh.processes import Mesh, PeerProcess, check_steps
 
 BATCH = 120
@@ -178,19 +181,26 @@ def test_a_folder_of_images_travels_and_is_augmented_wherever_it_lies(peers, tmp
     second.wait(lambda fact: fact["event"] == "evaluated" and fact["accuracy"] == 1)
 
 
-LAYERS = """
-import nn, tensor
+README, LAYERS_PAGE = (
+    (Path(__file__).parents[2] / name).read_text(encoding="utf-8") for name in ("README.md", "docs/layers.md")
+)
 
-@nn.register("Doubling")
-class Doubling(nn.Layer):
-    def __init__(self, factor=2.0):
-        self.factor = factor
 
-    def forward(self, x):
-        return x * self.factor
+def documented_layers() -> str:
+    """A file with README's Swish, which has a parameter, and the Softsign of docs/layers.md, which has a
+    kernel; and a network of both."""
+    swish = next(block for block in python_of(README) if "class Swish" in block)
+    imports, softsign = (
+        python_of(LAYERS_PAGE)[0],
+        next(block for block in python_of(LAYERS_PAGE) if "class Softsign" in block),
+    )
+    layers = "nn.Flatten(), nn.Linear(64, 20), Softsign(), Swish(), nn.Linear(20, 10)"
+    checks = softsign.index("nn.check_gradient")
+    return f"{imports}{swish}{softsign[:checks]}network = nn.Sequential({layers})\n"
 
-network = nn.Sequential(nn.Flatten(), Doubling(1.5), nn.Linear(64, 10))
-"""
+
+def python_of(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 def test_a_language_model_trains_across_three_peers_that_fetch_the_text(peers, tmp_path):
@@ -214,15 +224,20 @@ def test_a_language_model_trains_across_three_peers_that_fetch_the_text(peers, t
     check_steps([first, *others], batch=30)
 
 
-def test_layer_of_ones_own_trains_across_three_peers(peers, tmp_path):
-    layers = tmp_path / "my_layers.py"
-    layers.write_text(LAYERS)
-    first = peers.start(f"{layers}:network", "--data", "digits", "--steps", "100000")
+def test_layers_of_ones_own_train_across_three_peers(peers, tmp_path):
+    layers, devices = tmp_path / "my_layers.py", [*best_devices(), "numpy"]
+    layers.write_text(documented_layers())
+    options = ("--use", str(layers), "--device")
+    first = peers.start(
+        f"{layers}:network", "--data", "digits", "--steps", "100000", "--lr", "0.1", "--device", devices[0]
+    )
     first.step(1)
-    others = [peers.join(first, "--use", str(layers)) for _ in range(2)]
+    others = [peers.join(first, *options, device) for device in (devices[-1], devices[0])]
     for peer in (first, *others):
         peer.view(3)
     common_step([first, *others])
+    for peer in (first, *others):
+        peer.wait(lambda fact: fact["event"] == "evaluated" and fact["accuracy"] > 0.8)
     check_steps([first, *others], BATCH)
 
     without = peers.join(first)
@@ -230,7 +245,7 @@ def test_layer_of_ones_own_trains_across_three_peers(peers, tmp_path):
     assert "--use my_layers.py" in without.stderr()
     changed = tmp_path / "other" / "my_layers.py"
     changed.parent.mkdir()
-    changed.write_text(LAYERS.replace("2.0", "2.5"))
+    changed.write_text(layers.read_text().replace("fabs", "(float)fabs"))
     different = peers.join(first, "--use", str(changed))
     assert different.end() == 4
     assert "your my_layers.py differs" in different.stderr()

@@ -173,10 +173,10 @@ def test_shares_of_three_add_up_to_one(store, device, job):
     np.testing.assert_allclose(vector(merged(worker, 1, parts)), whole, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("job", [JOB, NORMED], ids=["lenet", "batch norm"])
-def test_a_checkpoint_is_each_peers_own_choice(store, device, job):
+@pytest.mark.parametrize(("job", "layer"), [(JOB, "conv2"), (NORMED, "norm")], ids=["lenet", "batch norm"])
+def test_a_checkpoint_is_each_peers_own_choice(store, device, job, layer):
     """It sends the same bytes."""
-    sent = [pushes(Worker(job, store, device, None, some), 1, IDS) for some in (None, 2, ["conv2"])]
+    sent = [pushes(Worker(job, store, device, None, some), 1, IDS) for some in (None, 2, [layer])]
     assert all(
         bytes(each[bucket].payload) == bytes(push.payload)
         for each in sent[1:]

@@ -492,19 +492,3 @@ def test_buffers_are_saved_and_loaded(tmp_path: Path) -> None:
 def test_impossible_normalizations_are_refused(make: Callable[[], nn.Layer], message: str) -> None:
     with pytest.raises(NetworkError, match=message):
         make()
-
-
-@pytest.mark.parametrize(
-    ("layer", "expected"),
-    [
-        (nn.BatchNorm(3), r"BatchNorm expected an input of shape \[N, ..., 3\], got \[2, 4\]"),
-        (nn.GroupNorm(1, 3), r"GroupNorm expected an input of shape \[N, ..., 3\]"),
-        (nn.LayerNorm((5, 3)), r"LayerNorm expected an input of shape \[..., 5, 3\]"),
-        (nn.RMSNorm(3), r"RMSNorm expected an input of shape \[..., 3\]"),
-        (nn.Softmax(2), "Softmax expected an input of shape with an axis 2"),
-    ],
-)
-def test_wrong_shapes_of_normalizations_are_named(layer: nn.Layer, expected: str) -> None:
-    layer.initialize("numpy")
-    with pytest.raises(LayerShapeError, match=expected):
-        layer(tensor.zeros((2, 4), device="numpy"))
