@@ -16,11 +16,11 @@
 
 #define SOURCE(X, x) __global const T_##X *x##_from;
 #define IN_PLACE(x, pointer) (__global const T_##x *)(ulong)(pointer)
-#define LOAD(X, x) const COMPUTE_##X x = (COMPUTE_##X)x##_from[j];
+#define LOAD(X, x) const COMPUTE_##X x = READ_##X(x##_from[j]);
 #define EVALUATE(TO, COUNT)                                                                              \
   _Pragma("clang loop vectorize(assume_safety)") for (int j = 0; j < (COUNT); ++j) {                      \
     OPERANDS(LOAD) STATEMENTS                                                                            \
-    (TO)[j] = (T_OUT)(EXPRESSION);                                                                       \
+    (TO)[j] = WRITE(EXPRESSION);                                                                       \
   }
 
 #define SINGLE_BLOCK(X, x)                                                                               \

@@ -22,23 +22,23 @@
 #define EACH_LANE(F) F(s0) F(s1)
 #endif
 
-#define LOAD_SINGLE(X, x) const COMPUTE_##X x = (COMPUTE_##X)X[AT(x)];
+#define LOAD_SINGLE(X, x) const COMPUTE_##X x = READ_##X(X[AT(x)]);
 #define EVALUATE_SINGLE(TO)                                                                              \
   {                                                                                                      \
     OPERANDS(LOAD_SINGLE) STATEMENTS                                                                     \
-    OUT[TO] = (T_OUT)(EXPRESSION);                                                                       \
+    OUT[TO] = WRITE(EXPRESSION);                                                                       \
   }
 #define LOAD_VECTOR(X, x)                                                                                \
   const VECTOR(T_##X) x##_vector = IS_DENSE(x) ? *(__global const VECTOR(T_##X) *)(X + AT(x)) : (VECTOR(T_##X))(X[AT(x)]);
 #define EVALUATE_LANE(lane)                                                                              \
   {                                                                                                      \
     OPERANDS(LOAD_LANE_##lane) STATEMENTS                                                                \
-    out_vector.lane = (T_OUT)(EXPRESSION);                                                               \
+    out_vector.lane = WRITE(EXPRESSION);                                                               \
   }
-#define LOAD_LANE_s0(X, x) const COMPUTE_##X x = (COMPUTE_##X)x##_vector.s0;
-#define LOAD_LANE_s1(X, x) const COMPUTE_##X x = (COMPUTE_##X)x##_vector.s1;
-#define LOAD_LANE_s2(X, x) const COMPUTE_##X x = (COMPUTE_##X)x##_vector.s2;
-#define LOAD_LANE_s3(X, x) const COMPUTE_##X x = (COMPUTE_##X)x##_vector.s3;
+#define LOAD_LANE_s0(X, x) const COMPUTE_##X x = READ_##X(x##_vector.s0);
+#define LOAD_LANE_s1(X, x) const COMPUTE_##X x = READ_##X(x##_vector.s1);
+#define LOAD_LANE_s2(X, x) const COMPUTE_##X x = READ_##X(x##_vector.s2);
+#define LOAD_LANE_s3(X, x) const COMPUTE_##X x = READ_##X(x##_vector.s3);
 #define STORE_VECTOR(TO)                                                                                 \
   VECTOR(T_OUT) out_vector;                                                                              \
   EACH_LANE(EVALUATE_LANE)                                                                               \
@@ -153,7 +153,7 @@ __kernel void strided(MEMORY, AXES(shape), const long rows, AXES(out_strides) OP
     }                                                                                                    \
   }
 #define LOAD_TILE(X, x)                                                                                  \
-  const COMPUTE_##X x = (COMPUTE_##X)(TURNED_##X ? x##_tile[ly + k][lx] : x##_values[k / DEEP]);
+  const COMPUTE_##X x = READ_##X(TURNED_##X ? x##_tile[ly + k][lx] : x##_values[k / DEEP]);
 
 __attribute__((reqd_work_group_size(TILE, DEEP, 1)))
 __kernel void tiled(MEMORY, AXES(shape), AXES(out_strides) OPERANDS(STRIDES_ARGUMENT)) {
@@ -174,7 +174,7 @@ __kernel void tiled(MEMORY, AXES(shape), AXES(out_strides) OPERANDS(STRIDES_ARGU
     const long tile_row = row + ly + k, tile_column = column + lx;
     if (tile_row < rows && tile_column < columns) {
       OPERANDS(LOAD_TILE) STATEMENTS
-      OUT[AT(out)] = (T_OUT)(EXPRESSION);
+      OUT[AT(out)] = WRITE(EXPRESSION);
     }
   }
 }

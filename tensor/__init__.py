@@ -26,9 +26,7 @@ from tensor.device import Device
 from tensor.discovery import default_device, device, device_notes, devices, use_device
 from tensor.dlpack import from_dlpack
 from tensor.dtypes import (
-    bool_ as bool,
-)
-from tensor.dtypes import (
+    bfloat16,
     complex64,
     complex128,
     float16,
@@ -42,6 +40,9 @@ from tensor.dtypes import (
     uint16,
     uint32,
     uint64,
+)
+from tensor.dtypes import (
+    bool_ as bool,
 )
 from tensor.elementwise import (
     abs,
@@ -154,6 +155,7 @@ from tensor.primitive import (
     PRIMITIVES,
     Call,
     Primitive,
+    float32_results,
     not_recording_calls,
     primitive,
     recording_calls,
@@ -205,6 +207,7 @@ __all__ = [
     "atanh",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "bfloat16",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
@@ -253,6 +256,7 @@ __all__ = [
     "flip",
     "float16",
     "float32",
+    "float32_results",
     "float64",
     "floor",
     "floor_divide",

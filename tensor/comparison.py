@@ -3,6 +3,7 @@
 from tensor import elementwise, reduction
 from tensor.array import Array, Operand
 from tensor.constants import operands
+from tensor.dtypes import kind
 
 
 def isclose(
@@ -29,6 +30,6 @@ def array_equal(x1: Array, x2: Array, /, *, equal_nan: bool = False) -> bool:
     if x1.shape != x2.shape:
         return False
     same = x1 == x2
-    if equal_nan and x1.dtype.kind in "fc" and x2.dtype.kind in "fc":
+    if equal_nan and kind(x1.dtype) in "fc" and kind(x2.dtype) in "fc":
         same = same | (elementwise.isnan(x1) & elementwise.isnan(x2))
     return bool(reduction.all(same))

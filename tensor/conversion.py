@@ -16,13 +16,14 @@ from tensor.primitive import primitive
 
 def _convert(x: Any, dtype: DType) -> Any:
     """C's conversion, except that float to integer saturates and NaN becomes 0, which C leaves open."""
+    x = x.astype(dtypes.computed(x.dtype), copy=False)
     if x.dtype.kind == "f" and dtype.kind in "iu":
         limits = numpy.iinfo(dtype)
         low, above = float(limits.min), float(limits.max) + 1.0
         inside = (x > low) & (x < above)
         safe = numpy.where(inside, x, numpy.float32(0)).astype(dtype)
         return numpy.where(inside, safe, numpy.where(x >= above, dtype.type(limits.max), _low(x, dtype)))
-    return x.astype(dtype)
+    return x.astype(dtypes.computed(dtype), copy=False).astype(dtype)
 
 
 def _low(x: Any, dtype: DType) -> Any:
@@ -45,16 +46,18 @@ def _conversion(source: DType, target: DType) -> str:
 
 
 def _convert_opencl(x: Array, dtype: DType) -> Array:
-    return producer(_conversion(x.dtype, dtype), x.dtype, dtype, x.layout)(x)
+    compute = dtypes.computed(x.dtype)
+    return producer(_conversion(compute, dtype), compute, dtype, x.layout)(x)
 
 
-_ASTYPE = primitive("astype", numpy=_convert, opencl=_convert_opencl)
+_ASTYPE = primitive("astype", numpy=_convert, opencl=_convert_opencl, stores=True)
 
 
 def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: "Device | str | None" = None) -> Array:
     """x in another dtype (or x itself, with copy=False, if it has it); on `device` if that is given.
 
-    Float to integer truncates, saturates, and makes NaN 0. Raises DTypeError for complex to real: take
+    Float to integer truncates, saturates, and makes NaN 0; to float16 and bfloat16 it rounds to nearest, by
+    way of float32. Raises DTypeError for complex to real: take
     real(x).
     """
     target = dtypes.as_dtype(dtype)

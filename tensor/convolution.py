@@ -217,7 +217,7 @@ def _pair(value: Pair) -> Pair:
 
 
 def _require_float32(where: str, first: Array, second: Array) -> None:
-    if first.dtype != dtypes.float32 or second.dtype != dtypes.float32:
+    if any(dtypes.computed(each.dtype) != dtypes.float32 for each in (first, second)):
         names = f"{first.dtype.name} and {second.dtype.name}"
         raise DTypeError(f"{where}: expected float32, got {names}; use astype first.")
 

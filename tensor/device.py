@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy
 
 from tensor.allocation import HostPieces, Pools
-from tensor.dtypes import OPENCL_NAMES, float64
+from tensor.dtypes import OPENCL_NAMES, STORED, float64
 from tensor.errors import DeviceError
 from tensor.memory import Memory, Storage
 from tensor.queue import Queue
@@ -38,9 +38,12 @@ class Device:
     queue: Queue
 
     def computes(self, dtype: numpy.dtype[Any]) -> bool:
-        """Whether arrays of this dtype lie in the device's memory; others are kept and computed with on the
-        host."""
+        """Whether kernels compute in this dtype; with what the device does not even hold, the host does."""
         raise NotImplementedError
+
+    def holds(self, dtype: numpy.dtype[Any]) -> bool:
+        """Whether arrays of this dtype lie in the device's memory: what it computes in, float16, bfloat16."""
+        return self.computes(dtype) or dtype in STORED
 
     def synchronize(self) -> None:
         """Wait until all work enqueued on this device is done."""
@@ -201,7 +204,7 @@ class OpenCLDevice(Device):
             raise command_refused(self, "waiting for its work", error) from error
 
     def allocate(self, count: int, dtype: numpy.dtype[Any]) -> Storage:
-        if dtype in self._native:
+        if self.holds(dtype):
             return self.allocate_bytes(count * dtype.itemsize)
         values = self._pieces.allocate(count, dtype)
         return Storage(self, values, values.nbytes)
@@ -221,7 +224,7 @@ class OpenCLDevice(Device):
         queue = self.queue
         try:
             event = pyopencl.enqueue_copy(
-                queue.raw, values, buffer, src_offset=offset_bytes, is_blocking=True
+                queue.raw, _bytes(values), buffer, src_offset=offset_bytes, is_blocking=True
             )
         except pyopencl.Error as error:
             raise command_refused(self, "reading values", error) from error
@@ -233,7 +236,7 @@ class OpenCLDevice(Device):
         import pyopencl
 
         queue = self.queue
-        kept = values.copy() if queue.recording is not None else values
+        kept = _bytes(values.copy() if queue.recording is not None else values)
 
         def copy() -> None:
             try:
@@ -272,6 +275,11 @@ class OpenCLDevice(Device):
 
     def slab(self, size_bytes: int) -> Callable[[int, int], Any]:
         return self.pools.for_replays(size_bytes).get_sub_region  # type: ignore[no-any-return]
+
+
+def _bytes(values: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
+    """The memory of a contiguous array, whatever its dtype: drivers do not know bfloat16."""
+    return values.reshape(-1).view(numpy.uint8)
 
 
 def dtypes_of(extensions: str) -> frozenset[numpy.dtype[Any]]:

@@ -14,7 +14,7 @@ from tensor.array import Array
 from tensor.device import Device, NumpyDevice
 from tensor.discovery import device as find_device
 from tensor.discovery import devices
-from tensor.dtypes import HostArray, as_dtype
+from tensor.dtypes import HostArray, as_dtype, bfloat16
 from tensor.errors import ExchangeError, RecordError
 from tensor.host_memory import array_over, host_view, is_reachable
 
@@ -46,6 +46,8 @@ def dlpack_capsule(
     """
     if stream is not None:
         raise ExchangeError(f"__dlpack__: host memory has no streams; expected stream=None, got {stream!r}.")
+    if x.dtype == bfloat16:  # DLPack has it, but NumPy, which makes the capsule, has not
+        raise ExchangeError("__dlpack__: NumPy hands no bfloat16 over; use x.astype(float32).")
     wanted = dlpack_device(x) if dl_device is None else (int(dl_device[0]), int(dl_device[1]))
     if wanted != _HOST:
         raise ExchangeError(

@@ -4,10 +4,14 @@ A bool is stored as one byte that holds 0 or 1. Python numbers take the dtype of
 the array API standard. Default dtypes are int64 for integers and places, as in NumPy, and float32 and
 complex64,
 what OpenCL devices compute at full speed.
+
+float16 and bfloat16 are ways to store numbers in half the memory. Whatever computes with them computes in
+float32, and each result is rounded to nearest, to even where two are as near: on every device the same.
 """
 
 from typing import Any
 
+import ml_dtypes
 import numpy
 
 from tensor.errors import DTypeError
@@ -25,6 +29,7 @@ uint16: DType = numpy.dtype(numpy.uint16)
 uint32: DType = numpy.dtype(numpy.uint32)
 uint64: DType = numpy.dtype(numpy.uint64)
 float16: DType = numpy.dtype(numpy.float16)
+bfloat16: DType = numpy.dtype(ml_dtypes.bfloat16)
 float32: DType = numpy.dtype(numpy.float32)
 float64: DType = numpy.dtype(numpy.float64)
 complex64: DType = numpy.dtype(numpy.complex64)
@@ -46,7 +51,9 @@ OPENCL_NAMES: dict[DType, str] = {
     float64: "double",
 }
 
-ALL: tuple[DType, ...] = (*OPENCL_NAMES, float16, complex64, complex128)
+STORED: frozenset[DType] = frozenset((float16, bfloat16))  # and computed with as float32
+
+ALL: tuple[DType, ...] = (*OPENCL_NAMES, float16, bfloat16, complex64, complex128)
 
 _DEFAULTS: dict[Any, DType] = {bool: bool_, int: int64, float: float32, complex: complex64}
 
@@ -76,6 +83,16 @@ def _names() -> str:
     return ", ".join(each.name for each in ALL)
 
 
+def kind(dtype: DType) -> str:
+    """numpy.dtype.kind, and "f" for bfloat16, which NumPy does not know."""
+    return "f" if dtype == bfloat16 else dtype.kind
+
+
+def computed(dtype: DType) -> DType:
+    """The dtype in which a device computes with one: float32 for what is only stored."""
+    return float32 if dtype in STORED else dtype
+
+
 def number(value: complex, dtype: DType) -> complex:
     """A Python number as an array of `dtype` holds it; raises DTypeError for one that does not fit."""
     try:
@@ -92,11 +109,11 @@ def promote(first: DType, second: DType, where: str) -> DType:
     """
     if first == second:
         return first
-    if first.kind in "fc" and second.kind in "biu":
+    if kind(first) in "fc" and second.kind in "biu":
         return first
-    if second.kind in "fc" and first.kind in "biu":
+    if kind(second) in "fc" and first.kind in "biu":
         return second
-    dtype = numpy.promote_types(first, second)
+    dtype = float32 if {first, second} == STORED else numpy.promote_types(first, second)
     if dtype.kind == "f" and first.kind in "iu":
         raise DTypeError(
             f"{where}: no integer dtype holds both {first.name} and {second.name}; use astype first."
@@ -111,13 +128,13 @@ def of_scalar(value: complex, met: DType) -> DType:
     if isinstance(value, int):
         return int64 if met == bool_ else met
     if isinstance(value, float):
-        return met if met.kind in "fc" else float32
+        return met if kind(met) in "fc" else float32
     return met if met.kind == "c" else complex128 if met == float64 else complex64
 
 
 def floating(dtype: DType) -> DType:
     """The dtype in which functions of real numbers (exp, mean, …) compute: float32 for integers and bool."""
-    return dtype if dtype.kind in "fc" else float32
+    return dtype if kind(dtype) in "fc" else float32
 
 
 def component(dtype: DType) -> DType:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 
 from tensor.array import Array, Shape
-from tensor.dtypes import DType, HostArray
+from tensor.dtypes import DType, HostArray, kind
 from tensor.kernel import built
 from tensor.places import common_shape, require_all_in_range, table
 from tensor.primitive import primitive
@@ -61,7 +61,7 @@ def _gather_what_is_there(source: HostArray, indices: Any) -> HostArray:
 
 def missing(dtype: DType) -> Any:
     """What is read where an index leads nowhere: NaN, or 0 where there is no NaN."""
-    return dtype.type(numpy.nan if dtype.kind in "fc" else 0)
+    return dtype.type(numpy.nan if kind(dtype) in "fc" else 0)
 
 
 # --- the kernel ---------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def _gather_opencl(x: Array, *indices: Array, axes: Shape, at: int, check: bool)
     return output
 
 
-GATHER = primitive("gather", numpy=_gather, opencl=_gather_opencl)
+GATHER = primitive("gather", numpy=_gather, opencl=_gather_opencl, stores=True)
 
 
 def take_unchecked(x: Array, indices: Array, axis: int = 0) -> Array:

@@ -31,11 +31,11 @@ def host_primitive(name: str, definition: Callable[..., Any], refused: str = "")
 def host_numbers(where: str, x: Array) -> Array:
     """x as NumPy's factorisations and transforms take it: integers become float32.
 
-    Raises DTypeError for bool and float16.
+    Raises DTypeError for bool, float16 and bfloat16.
     """
     if x.dtype.kind in "iu":
         return astype(x, dtypes.float32)
-    if x.dtype in (dtypes.bool_, dtypes.float16):
+    if x.dtype in (dtypes.bool_, *dtypes.STORED):
         raise DTypeError(
             f"{where}: expected float32, float64, complex numbers or integers, got {x.dtype.name}; "
             "use astype(x, float32)."

@@ -77,7 +77,7 @@ def _storage_over(flat: HostArray, device: Device) -> tuple[Storage | None, int]
     """Storage over a flat NumPy array, and the number of elements that lie in it before the array's first."""
     if isinstance(device, NumpyDevice):
         return device.adopt(flat), 0
-    if not device.computes(flat.dtype):  # then NumPy does it there
+    if not device.holds(flat.dtype):  # then NumPy does it there
         return Storage(device, flat, flat.nbytes), 0
     if not isinstance(device, OpenCLDevice) or not shares_host_memory(device):
         return None, 0

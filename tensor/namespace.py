@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
+import ml_dtypes
 import numpy
 
 from tensor import dtypes
@@ -26,7 +27,7 @@ _KINDS = {
     "complex floating": ("c",),
     "numeric": ("i", "u", "f", "c"),
 }
-_OF_THE_STANDARD = {each.name: each for each in dtypes.ALL if each != dtypes.float16}
+_OF_THE_STANDARD = {each.name: each for each in dtypes.ALL if each not in dtypes.STORED}
 
 
 def namespace(api_version: str | None = None) -> Any:
@@ -101,9 +102,9 @@ class IntegerLimits:
 def finfo(type: Any, /) -> FloatLimits:
     """The limits of a floating or complex dtype, or of an array's."""
     dtype = dtypes.component(_dtype_of(type))
-    if dtype.kind != "f":
+    if dtypes.kind(dtype) != "f":
         raise DTypeError(f"finfo: expected a floating dtype, got {dtype.name}.")
-    found = numpy.finfo(dtype)
+    found: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
     eps, largest, smallest, normal = (
         float(each) for each in (found.eps, found.max, found.min, found.smallest_normal)
     )
@@ -129,7 +130,7 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     if isinstance(kind, str) and kind not in _OF_THE_STANDARD:
         if kind not in _KINDS:
             raise DTypeError(f"isdtype: there is no kind {kind!r}; there are: {', '.join(_KINDS)}.")
-        return found.kind in _KINDS[kind]
+        return dtypes.kind(found) in _KINDS[kind]
     return found == dtypes.as_dtype(kind)
 
 

@@ -33,7 +33,7 @@ def host_values(values: Any, dtype: DType | None) -> "HostArray | Array":
     if hasattr(values, "__dlpack__") and not isinstance(values, numpy.ndarray):
         return taken(values, "asarray")
     host = numpy.asarray(memoryview(values) if isinstance(values, bytes) else values)
-    if host.dtype.kind not in "biufc" and not isinstance(values, numpy.ndarray):
+    if dtypes.kind(host.dtype) not in "biufc" and not isinstance(values, numpy.ndarray):
         raise DTypeError(f"asarray: expected numbers or arrays, got {type(values).__name__}.")
     return host
 
@@ -58,7 +58,7 @@ def _checked(values: Any, dtype: DType | None) -> HostArray:
         _require_even(values)
         _require_numbers(values, dtype)
         raise DTypeError(f"asarray: {error}") from error
-    if host.dtype.kind not in "biufc":
+    if dtypes.kind(host.dtype) not in "biufc":
         _require_numbers(values, dtype)
     return host
 
@@ -155,7 +155,7 @@ def _require_numbers(values: Any, dtype: DType | None, where: str = "x") -> None
             _require_numbers(each, dtype, f"{where}[{i}]")
         return
     try:
-        kind = numpy.asarray(values, dtype).dtype.kind
+        kind = dtypes.kind(numpy.asarray(values, dtype).dtype)
     except (ValueError, TypeError, OverflowError):
         kind = "O"
     if kind not in "biufc":

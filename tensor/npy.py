@@ -17,7 +17,7 @@ from numpy.lib import format as npy_format
 
 from tensor.array import Array, Shape
 from tensor.device import Device, OpenCLDevice
-from tensor.dtypes import DType, HostArray, as_dtype
+from tensor.dtypes import DType, HostArray, as_dtype, bfloat16
 from tensor.errors import DTypeError, FileFormatError
 from tensor.host_memory import host_view
 from tensor.views import contiguous, permute_dims
@@ -47,6 +47,10 @@ class Header:
 
 def write_array(file: IO[bytes], x: Array) -> None:
     """Write x, header and values, row-major in this machine's byte order; waits for the device."""
+    if x.dtype == bfloat16:
+        raise DTypeError(
+            "The .npy format has no bfloat16: save x.astype(float32), which holds all its values."
+        )
     descr = npy_format.dtype_to_descr(x.dtype)
     header = {"descr": descr, "fortran_order": False, "shape": x.shape}
     npy_format.write_array_header_1_0(file, header)

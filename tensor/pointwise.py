@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from tensor.array import Array, Layout, layout_like
-from tensor.dtypes import OPENCL_NAMES, DType
+from tensor.dtypes import OPENCL_NAMES, STORED, DType, uint16
 from tensor.kernel import built
 from tensor.layout import broadcast_strides, elementwise_plan
 from tensor.preset import Preset, Producer
@@ -17,6 +17,8 @@ def _defines(
 ) -> dict[str, str | int]:
     """What kernels/elementwise.h asks for. The condition of `where`, a first input of three, keeps its own
     type; statements convert by themselves."""
+    if compute in STORED:  # a copy, bit by bit
+        return _defines(expression, statements, uint16, uint16, [uint16] * len(inputs))
     letters = LETTERS[: len(inputs)]
     defines: dict[str, str | int] = {
         "OPERANDS(EACH)": " ".join(f"EACH({each.upper()}, {each})" for each in letters),
@@ -24,13 +26,21 @@ def _defines(
         "EXPRESSION": expression,
         "COMPUTE": OPENCL_NAMES[compute],
         "INTEGER": int(compute.kind in "biu"),
-        "T_OUT": OPENCL_NAMES[output],
+        "T_OUT": _c_name(output),
+        "WRITE(x)": f"to_{output.name}((float)(x))" if output in STORED else "((T_OUT)(x))",
     }
     for letter, dtype in zip(letters.upper(), inputs, strict=True):
-        defines[f"T_{letter}"] = OPENCL_NAMES[dtype]
+        defines[f"T_{letter}"] = _c_name(dtype)
         keeps_own = statements or (len(inputs) == 3 and letter == "A")
         defines[f"COMPUTE_{letter}"] = OPENCL_NAMES[dtype if keeps_own else compute]
+        value = f"from_{dtype.name}(x)" if dtype in STORED else "(x)"
+        defines[f"READ_{letter}(x)"] = f"((COMPUTE_{letter}){value})"
     return defines
+
+
+def _c_name(dtype: DType) -> str:
+    """The OpenCL C type of elements in memory."""
+    return "ushort" if dtype in STORED else OPENCL_NAMES[dtype]
 
 
 @lru_cache(maxsize=8192)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from tensor.array import Array
-from tensor.dtypes import float32
+from tensor.dtypes import computed, float32
 from tensor.errors import DTypeError, ShapeError
 from tensor.kernel import built
 from tensor.layout import CPU_ELEMENTS_EACH, item_sizes
@@ -207,7 +207,7 @@ def _geometry(
 
 def _check(where: str, expected: tuple[int, ...], *arrays: Array) -> None:
     for each in arrays:
-        if each.dtype != float32:
+        if computed(each.dtype) != float32:
             raise DTypeError(f"{where}: expected float32, got {each.dtype.name}; use astype.")
         if each.shape != expected:
             raise ShapeError(f"{where}: expected shape {expected}, got {each.shape}.")

@@ -15,13 +15,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy
 
 from tensor.array import Array, not_an_array, same_device
 from tensor.device import Device, NumpyDevice
-from tensor.dtypes import HostArray
+from tensor.dtypes import STORED, DType, HostArray, computed, float32, kind, promote
 from tensor.errors import MeshError, OutOfMemoryError, RecordError
 from tensor.memory import Storage, outside_scopes
 
@@ -58,6 +59,7 @@ class _Taping(threading.local):
         None  # of watched threads never None, so that no other threads pay for the watch
     )
     watch: Watch | None = None
+    float32_results = False
 
 
 class _Forgetful(list[Call]):
@@ -105,6 +107,18 @@ def not_recording_calls() -> Iterator[None]:
         taping.tape = outer
 
 
+@contextmanager
+def float32_results() -> Iterator[None]:
+    """Let sums, products and all else that is no elementwise operation return float32 inside the block, also
+    from float16 and bfloat16."""
+    outer = taping.float32_results
+    taping.float32_results = True
+    try:
+        yield
+    finally:
+        taping.float32_results = outer
+
+
 def is_taped() -> bool:
     """Whether somebody needs the calls of this thread as they are; who only watches does not."""
     return taping.tape is not None and not isinstance(taping.tape, _Forgetful)
@@ -128,6 +142,8 @@ class Primitive:
     """One operation. Called with arrays of one device and keyword parameters, it returns one array.
 
     `in_place`: both forms write into their inputs and return nothing; the call returns the first input.
+    `stores`: both forms take float16 and bfloat16 as they are. For others such inputs become float32, and the
+    result is rounded to what they were.
     """
 
     name: str
@@ -135,6 +151,7 @@ class Primitive:
     opencl: Callable[..., Any] | None = None
     view: Callable[..., Array] | None = None
     in_place: bool = field(default=False, kw_only=True)
+    stores: bool = field(default=False, kw_only=True)
 
     def __call__(self, *inputs: Array, **parameters: Any) -> Array:
         tape = taping.tape
@@ -172,13 +189,31 @@ class Primitive:
             raise not_an_array(self.name, error.obj) from error
         if self.view is not None:
             return self.view(*inputs, **parameters)
+        result = parameters.get("dtype")
+        if not self.stores and (result in STORED or any(each.dtype in STORED for each in inputs)):
+            return self._run_in_float32(inputs, parameters)
         if isinstance(device, NumpyDevice):
             return self._run_numpy(device, inputs, parameters)
         assert self.opencl is not None
-        if not _is_native(device, inputs, parameters.get("dtype")):
+        if not _is_native(device, inputs, result):
             return self._run_on_host(inputs, parameters)
         output: Array | None = self.opencl(*inputs, **parameters)
         return inputs[0] if output is None else output
+
+    def _run_in_float32(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
+        """For float16 and bfloat16, which are given back where `float32_results` does not forbid it."""
+        result = parameters.get("dtype")
+        stored = result if result is not None else _common_dtype(inputs)
+        if result in STORED:
+            parameters = {**parameters, "dtype": float32}
+        output = self._run(tuple([_converted(x, computed(x.dtype)) for x in inputs]), parameters)
+        if self.in_place:
+            if inputs[0].dtype in STORED:
+                PRIMITIVES["assign"]._run((inputs[0], _converted(output, inputs[0].dtype)), {})
+            return inputs[0]
+        if output.dtype != float32 or stored not in STORED or taping.float32_results:
+            return output
+        return _converted(output, stored)
 
     def _run_on_host(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
         """NumPy's definition for arrays of a dtype that the device lacks."""
@@ -228,9 +263,19 @@ class Primitive:
 
 def _is_native(device: Device, inputs: tuple[Array, ...], result: Any) -> bool:
     for each in inputs:
-        if not device.computes(each.dtype):
+        if not device.holds(each.dtype):
             return False
-    return result is None or device.computes(result)
+    return result is None or device.holds(result)
+
+
+def _common_dtype(inputs: tuple[Array, ...]) -> DType:
+    """The dtype of the inputs that are floating, together."""
+    found = [each.dtype for each in inputs if kind(each.dtype) in "fc"]
+    return reduce(lambda a, b: promote(a, b, "mixed inputs"), found)
+
+
+def _converted(x: Array, dtype: DType) -> Array:
+    return x if x.dtype == dtype else PRIMITIVES["astype"]._run((x,), {"dtype": dtype})
 
 
 PRIMITIVES: dict[str, Primitive] = {}
@@ -243,18 +288,20 @@ def primitive(
     opencl: Callable[..., Any] | None = None,
     view: Callable[..., Array] | None = None,
     in_place: bool = False,
+    stores: bool = False,
 ) -> Primitive:
     """Add an operation to the table: either `numpy` and `opencl`, or `view` alone. Names are unique.
 
     `numpy(*numpy_arrays, **parameters)` returns a new NumPy array, `opencl(*arrays, **parameters)` a new
     Array on the same device; with `in_place` both write into their inputs instead. `through_host(numpy)`
-    gives an `opencl` form that computes on the host.
+    gives an `opencl` form that computes on the host. Neither meets float16 or bfloat16, but float32 in place
+    of them, unless it `stores` them itself.
     """
     if name in PRIMITIVES:
         raise MeshError(f"There is a primitive named {name} already; give yours another name.")
     if (view is None) == (numpy is None or opencl is None):
         raise MeshError(f"Primitive {name} needs either numpy= and opencl=, or view= alone.")
-    made = PRIMITIVES[name] = Primitive(name, numpy, opencl, view, in_place=in_place)
+    made = PRIMITIVES[name] = Primitive(name, numpy, opencl, view, in_place=in_place, stores=stores)
     return made
 
 

@@ -88,7 +88,7 @@ def _check(where: str, logits: Array, labels: Array) -> None:
         raise ShapeError(
             f"{where}: expected logits [N, K] and labels [N], got {logits.shape} and {labels.shape}."
         )
-    if logits.dtype != dtypes.float32 or labels.dtype.kind not in "iu":
+    if dtypes.computed(logits.dtype) != dtypes.float32 or labels.dtype.kind not in "iu":
         raise DTypeError(
             f"{where}: expected float32 logits and integer labels, "
             f"got {logits.dtype.name} and {labels.dtype.name}."

@@ -59,19 +59,20 @@ class Operation:
 def dtypes_of(operation: Operation, *inputs: DType) -> tuple[DType, DType]:
     """The dtype in which an operation computes, and that of its result."""
     values = inputs[-2:]  # the condition of `where` is no value
-    compute = values[0] if len(values) == 1 else dtypes.promote(values[0], values[1], operation.name)
-    if compute.kind not in operation.kinds:
+    common = values[0] if len(values) == 1 else dtypes.promote(values[0], values[1], operation.name)
+    if dtypes.kind(common) not in operation.kinds:
         expected = _MEANING[operation.kinds]
-        hint = "use logical_and/logical_or, or " if compute.kind == "b" else ""
+        hint = "use logical_and/logical_or, or " if common.kind == "b" else ""
         raise DTypeError(
-            f"{operation.name}: expected {expected}, got {compute.name}; "
+            f"{operation.name}: expected {expected}, got {common.name}; "
             f"{hint}use astype, such as astype(x, int32)."
         )
     if operation.result == "float":
-        compute = dtypes.floating(compute)
+        common = dtypes.floating(common)
+    compute = dtypes.computed(common)
     if operation.result == "component":
-        return compute, dtypes.component(compute)
-    return compute, dtypes.bool_ if operation.result == "bool" else compute
+        return compute, dtypes.component(common)
+    return compute, dtypes.bool_ if operation.result == "bool" else common
 
 
 def _run_numpy(operation: Operation, *inputs: Any) -> Any:
@@ -106,9 +107,8 @@ OPERATIONS: dict[str, Operation] = {}
 def elementwise(operation: Operation) -> Primitive:
     """The primitive of an operation, in the table."""
     OPERATIONS[operation.name] = operation
-    return primitive(
-        operation.name, numpy=partial(_run_numpy, operation), opencl=partial(_run_opencl, operation)
-    )
+    definition, launch = partial(_run_numpy, operation), partial(_run_opencl, operation)
+    return primitive(operation.name, numpy=definition, opencl=launch, stores=True)
 
 
 def unary(

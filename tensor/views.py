@@ -22,7 +22,7 @@ def _copy_opencl(x: Array) -> Array:
     return producer("a", x.dtype, x.dtype, x.layout)(x)
 
 
-_COPY = primitive("copy", numpy=lambda x: x.copy(), opencl=_copy_opencl)
+_COPY = primitive("copy", numpy=lambda x: x.copy(), opencl=_copy_opencl, stores=True)
 
 
 def copy(x: Array) -> Array:
@@ -43,7 +43,7 @@ def _assign_opencl(target: Array, value: Array) -> None:
     launch("a", value.dtype, target, (value,))
 
 
-_ASSIGN = primitive("assign", numpy=_assign_numpy, opencl=_assign_opencl, in_place=True)
+_ASSIGN = primitive("assign", numpy=_assign_numpy, opencl=_assign_opencl, in_place=True, stores=True)
 
 
 def assign(target: Array, value: Array) -> None:

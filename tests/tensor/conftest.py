@@ -5,6 +5,7 @@ import pytest
 
 import tensor
 from tensor.device import OpenCLDevice
+from tensor.dtypes import ALL
 
 
 def with_gpu_kernels() -> list[tensor.Device]:
@@ -40,8 +41,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(left_out)]
 
 
-_DTYPES = {numpy.dtype(kind).name for kind in "?bhilqBHILQefdFD"}
-_ENOUGH_DTYPES = {"float32", "int64", "bool"}
+_DTYPES = {each.name for each in ALL}
+_ENOUGH_DTYPES = {"float32", "bfloat16", "int64", "bool"}
 
 
 def _second_implementations() -> set[str]:

@@ -40,7 +40,7 @@ def test_cpus_share_host_memory_and_others_do_not(device):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_numpy_takes_arrays_and_gives_them(device, layout):
-    for dtype in tensor.dtypes.ALL:
+    for dtype in set(tensor.dtypes.ALL) - {tensor.bfloat16}:  # NumPy has no DLPack form of it
         values = numpy.arange(20).reshape(4, 5).astype(dtype)
         ours = LAYOUTS[layout](tensor.asarray(values))
         truth = numpy.asarray(LAYOUTS[layout](values))

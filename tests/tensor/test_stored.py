@@ -1,0 +1,158 @@
+"""float16 and bfloat16: stored in 16 bits, computed with in float32, and rounded once, to what NumPy and
+ml_dtypes say."""
+
+import numpy
+import pytest
+
+import tensor
+from tensor.errors import DTypeError, ExchangeError
+
+GPU_KERNELS_TOO = True
+NAMES = ["float16", "bfloat16"]
+EVERY_ONE = numpy.arange(2**16, dtype=numpy.uint16)
+
+
+def same(found, expected):
+    """Whether two arrays have the same bits, all NaNs being one."""
+    found, expected = numpy.asarray(found), numpy.asarray(expected)
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    unsigned = numpy.dtype(f"u{found.dtype.itemsize}")
+    both_nan = numpy.isnan(found) & numpy.isnan(expected)
+    return bool(((found.view(unsigned) == expected.view(unsigned)) | both_nan).all())
+
+
+def rounded(values, name):
+    with numpy.errstate(all="ignore"):
+        return numpy.asarray(values, numpy.float32).astype(name)
+
+
+@pytest.fixture
+def draw(generator):
+    """Random values of a 16-bit dtype in a shape."""
+    return lambda shape, name: rounded(generator.normal(size=shape), name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_value_is_read(device, name):
+    values = EVERY_ONE.view(name)
+    x = tensor.asarray(values)
+    assert x.dtype.name == name
+    assert numpy.asarray(x).tobytes() == values.tobytes()
+    assert same(x.astype(tensor.float32), values.astype(numpy.float32))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rounding_is_to_nearest_and_to_even_between_two(device, name, generator):
+    finite = EVERY_ONE.view(name).astype(numpy.float32)
+    finite = numpy.sort(finite[numpy.isfinite(finite)])
+    between = ((finite[1:].astype(numpy.float64) + finite[:-1]) / 2).astype(numpy.float32)
+    beside = [numpy.nextafter(between, numpy.float32(end)) for end in (-numpy.inf, numpy.inf)]
+    anything = generator.integers(0, 2**32, 100_000, dtype=numpy.uint32).view(numpy.float32)
+    ends = numpy.array([65519.9, 65520, 65536, 3.4e38, numpy.inf, numpy.nan, 1e-45, -0.0], numpy.float32)
+    values = numpy.concatenate([finite, between, *beside, anything, ends, -ends])
+    assert same(tensor.asarray(values).astype(name), rounded(values, name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_operations_compute_in_float32_and_round_once(device, name, draw):
+    a, b = draw((40, 50), name), draw((40, 1), name)
+    x, y = tensor.asarray(a), tensor.asarray(b)
+    wide_a, wide_b = a.astype(numpy.float32), b.astype(numpy.float32)
+    for found, expected in (
+        (x + y, wide_a + wide_b),
+        (x.T / y.T, wide_a.T / wide_b.T),
+        (x[::2, ::-3] * y[::2], wide_a[::2, ::-3] * wide_b[::2]),
+        (tensor.where(x > y, x, 0.0), numpy.where(wide_a > wide_b, wide_a, 0)),
+        (tensor.max(x, axis=0), wide_a.max(axis=0)),
+        (tensor.concat([x, y], axis=1), numpy.concatenate([wide_a, wide_b], axis=1)),
+        (tensor.take(x, tensor.asarray([3, 0, 3]), axis=1), wide_a[:, [3, 0, 3]]),
+    ):
+        assert same(found, rounded(expected, name))
+    assert numpy.asarray(x == x.copy()).all()
+    assert (x > y).dtype == tensor.bool
+    assert tensor.argmax(x).item() == int(wide_a.argmax())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sums_and_products_add_up_in_float32(device, name, draw):
+    """4,096 ones are 256 in bfloat16 and 2,048 in float16, if each sum is rounded."""
+    ones = tensor.ones((2, 4096), dtype=name)
+    assert float(tensor.sum(ones[0])) == float(ones[0] @ ones[1]) == 4096
+    assert tensor.sum(ones).dtype == tensor.mean(ones).dtype == (ones @ ones.T).dtype == ones.dtype
+    image, kernels = draw((2, 6, 6, 16), name), draw((4, 3, 3, 16), name)
+    wide = [tensor.asarray(each.astype(numpy.float32)) for each in (image, kernels)]
+    found, expected = tensor.conv2d(tensor.asarray(image), tensor.asarray(kernels)), tensor.conv2d(*wide)
+    assert same(found, rounded(numpy.asarray(expected), name))
+    with tensor.float32_results():
+        assert same(tensor.conv2d(tensor.asarray(image), tensor.asarray(kernels)), expected)
+        assert tensor.sum(ones).dtype == tensor.float32
+    pooled = tensor.max_pool2d(tensor.asarray(image), (2, 2))
+    assert same(
+        pooled, rounded(image.astype(numpy.float32).reshape(2, 3, 2, 3, 2, 16).max(axis=(2, 4)), name)
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_they_become_with_others(device, name):
+    x = tensor.ones(3, dtype=name)
+    other = "bfloat16" if name == "float16" else "float16"
+    for dtype, expected in [
+        ("int64", name),
+        ("bool", name),
+        ("float32", "float32"),
+        ("float64", "float64"),
+        ("complex64", "complex64"),
+        (other, "float32"),
+    ]:
+        y = tensor.ones(3, dtype=dtype)
+        assert tensor.result_type(x, y).name == expected
+    assert tensor.where(x > 0, x, tensor.ones(3, dtype=other)).dtype == tensor.float32
+    assert (x * 0.5).dtype == tensor.exp(x).dtype == x.dtype
+    assert tensor.isdtype(x.dtype, "real floating")
+    assert tensor.finfo(x.dtype).bits == 16
+    assert numpy.asarray(tensor.asarray([2.75, -3.5, 1e9]).astype(name).astype("int8")).tolist() == [
+        2,
+        -3,
+        127,
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_writing_in_place(device, name):
+    x = tensor.zeros((4, 3), dtype=name)
+    x[1] = 1.5
+    x[tensor.asarray([0, 3])] = tensor.asarray([1.0, 2.0, 3.0])
+    x[tensor.asarray([False, False, True, False])] = -1
+    x += 1
+    tensor.index_add(x, tensor.asarray([0, 0]), tensor.ones((2, 3), dtype=name))
+    assert x.dtype.name == name
+    assert x.tolist() == [[4, 5, 6], [2.5, 2.5, 2.5], [0, 0, 0], [2, 3, 4]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recording_computes_anew(device, name):
+    x = tensor.asarray([1.0, 2.0]).astype(name)
+    recording = tensor.record(lambda: tensor.sum(x * x) + x, device=device)
+    x[...] = 3.0
+    assert recording.replay().tolist() == [21, 21]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_lie_in_the_devices_memory_in_two_bytes_each(device, name):
+    before = tensor.memory(device)
+    x = tensor.zeros(1_000_000, dtype=name, device=device)
+    after = tensor.memory(device)
+    assert 2_000_000 <= after.in_use_bytes - before.in_use_bytes < 2_200_000
+    assert after.on_host_bytes == before.on_host_bytes
+    assert x.on_host == (device.backend == "numpy")
+
+
+def test_bfloat16_has_no_place_in_some_formats(device, tmp_path):
+    x = tensor.ones(3, dtype="bfloat16")
+    with pytest.raises(DTypeError, match=r"save x.astype\(float32\)"):
+        tensor.save(tmp_path / "x.npy", x)
+    with pytest.raises(ExchangeError, match=r"no bfloat16 over; use x.astype\(float32\)"):
+        x.__dlpack__()
+    with pytest.raises(DTypeError, match="bfloat16"):
+        tensor.linalg.inv(tensor.ones((2, 2), dtype="bfloat16"))
+    assert tensor.asarray(tensor.ones(3, dtype="bfloat16"), device="numpy").tolist() == [1, 1, 1]
