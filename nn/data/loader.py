@@ -26,7 +26,7 @@ import tensor
 from nn.data.order import epoch_order
 from nn.errors import DataError
 from tensor import Array, Device
-from tensor.upload import Uploader
+from tensor.upload import Upload, Uploader
 
 AHEAD = 2  # one that is ready while the next one is on its way
 LOOK_EVERY_S = 1.0
@@ -116,21 +116,17 @@ class Batches:
 
     def __init__(self, loader: Loader) -> None:
         self._producer = _Producer(loader)
-        self._scale = loader.samples.scale
         self._end = weakref.finalize(self, self._producer.close)  # at exit, too
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Batch:
-        batch = self._producer.next()
-        if batch is None:
+        arrived = self._producer.next()
+        if arrived is None:
             self.close()
             raise StopIteration
-        if self._scale is None:
-            return batch
-        inputs = tensor.astype(batch.inputs, tensor.float32) * self._scale
-        return Batch(batch.epoch, batch.step, batch.samples, inputs, batch.labels)
+        return arrived.batch()
 
     @property
     def ready(self) -> int:
@@ -155,13 +151,33 @@ class Batches:
         self.close()
 
 
+@dataclass(frozen=True, eq=False)
+class _Arrived:
+    """A batch in memory that the uploaders use again and again."""
+
+    epoch: int
+    step: int
+    samples: NDArray[numpy.int32]
+    inputs: Upload
+    labels: Upload
+    scale: float | None
+
+    def batch(self) -> Batch:
+        """The batch in memory of its own, as a network takes it."""
+        x, labels = self.inputs.array, self.labels.array.copy()
+        inputs = x.copy() if self.scale is None else tensor.astype(x, tensor.float32) * self.scale
+        self.inputs.release()
+        self.labels.release()
+        return Batch(self.epoch, self.step, self.samples, inputs, labels)
+
+
 class _Producer:
     """The thread that gathers and uploads, and the few batches that it is ahead."""
 
     def __init__(self, loader: Loader) -> None:
         self.waited = 0
         self._loader = loader
-        self._batches: deque[Batch] = deque()
+        self._batches: deque[_Arrived] = deque()
         self._changed = threading.Condition()
         self._closed = self._done = False
         self._error: BaseException | None = None
@@ -172,7 +188,7 @@ class _Producer:
     def ready(self) -> int:
         return len(self._batches)
 
-    def next(self) -> Batch | None:
+    def next(self) -> _Arrived | None:
         """The next batch; None after the last one. Raises what the thread met, in its turn."""
         with self._changed:
             self.waited += not (self._batches or self._done)
@@ -202,13 +218,15 @@ class _Producer:
 
     def _run(self) -> None:
         try:
-            uploader = Uploader(self._loader.device)
+            samples = self._loader.samples
+            # those that are ready, the one that is taken, and the one that is filled
+            inputs, labels = (Uploader(self._loader.device, self._loader.ahead + 2) for _ in range(2))
             for epoch, step, ids in self._loader.plan():
                 if not self._has_room():
                     return
-                inputs, labels = self._loader.samples.gather(ids)
-                arrays = uploader.upload(inputs), uploader.upload(labels)
-                self._put(Batch(epoch, step, ids.astype(numpy.int32), *arrays))
+                x, y = samples.gather(ids)
+                arrived = inputs.upload(x), labels.upload(y)
+                self._put(_Arrived(epoch, step, ids.astype(numpy.int32), *arrived, samples.scale))
         except BaseException as error:  # whatever it is, the consumer gets it
             self._error = error
         finally:
@@ -226,7 +244,7 @@ class _Producer:
                     break
             return not self._closed
 
-    def _put(self, batch: Batch) -> None:
+    def _put(self, batch: _Arrived) -> None:
         with self._changed:
             if not self._closed:
                 self._batches.append(batch)
