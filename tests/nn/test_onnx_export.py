@@ -157,9 +157,18 @@ def check(network: nn.Layer, shape: tuple[int, ...], path: Path) -> nn.Graph:
     return again
 
 
+def leaves(network: nn.Layer) -> list[nn.Layer]:
+    return [layer for _, layer in network.layers() if not layer._children]
+
+
 def kinds(network: nn.Layer) -> list[str]:
-    leaves = [layer for _, layer in network.layers() if not layer._children]
-    return [type(each).__name__ for each in leaves]
+    return [type(each).__name__ for each in leaves(network)]
+
+
+def numbers(layer: nn.Layer) -> dict[str, Any]:
+    """What a layer is told that its shape does not show."""
+    names = ("eps", "rate", "ratio", "slope", "heads", "causal", "groups", "mode")
+    return {name: getattr(layer, name) for name in names if hasattr(layer, name)}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -168,6 +177,8 @@ def test_every_layer(name: str, tmp_path: Path) -> None:
     again = check(filled(network), shape, tmp_path / "layer.onnx")
     if name not in SPLIT:
         assert kinds(again) == kinds(network)
+        for one, other in zip(leaves(again), leaves(network), strict=True):
+            assert numbers(one) == pytest.approx(numbers(other))
         ours, read = (each.parameters() | each.buffers() for each in (network, again))
         assert {key: x.shape for key, x in ours.items()} == {key: x.shape for key, x in read.items()}
         for key, x in ours.items():

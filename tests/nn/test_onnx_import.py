@@ -244,6 +244,7 @@ def test_a_graph_deeper_than_pythons_stack(tmp_path: Path) -> None:
         (IMAGE, "float[N, 3, 2, 72]", "y = Reshape (input, s)", {"s": numpy.array([0, 2, 72])}, "no.* sound"),
         (IMAGE, "float[N, 2, 72]", "y = Reshape (input, s)", {"s": numpy.array([0, 2, 72])}, "be transposed"),
         (X, "float[M, 1]", "y = Reshape (input, s)", {"s": numpy.array([-1, 1])}, "which mixes samples"),
+        (X, X, "y = Clip (input, a)", {"a": floats(2)}, r"'y' \(Clip\) cannot be read: can only convert"),
         (X, X, "y = Clip (input, a)", {"a": numpy.float32(1)}, "it clips to 1.0 and None; expected 0 and 6"),
         (X, "float[1, N, 3]", "y = MatMul (input, w)", {"w": floats(1, 3, 3)}, r"is \[1, 3, 3\]; expected"),
         (
@@ -267,6 +268,50 @@ def test_what_no_layer_does_gets_a_sentence(
     text = f"agraph ({taken} input) => ({made} y) {{ {nodes} }}".replace(") ", ")\n")
     with pytest.raises((nn.NetworkError, SaveError), match=seen):
         nn.import_onnx(written(tmp_path / "network.onnx", text, arrays), "numpy")
+
+
+def test_what_only_looks_like_a_layer_is_not_taken_for_one(tmp_path: Path) -> None:
+    """A mean over the batch, padding with ones, and a mask that is not that of a causal attention."""
+    path = tmp_path / "network.onnx"
+    for axis, works in ((-1, True), (0, False)):
+        nodes = "p = Mul (input, input)\nm = ReduceMean (p, axes)\ne = Add (m, eps)\ns = Sqrt (e)"
+        text = f"agraph ({X} input) => ({X} y) {{ {nodes}\nn = Div (input, s)\ny = Mul (n, w) }}"
+        arrays = {"axes": numpy.array([axis]), "eps": numpy.float32(1e-5), "w": floats(3)}
+        check(written(path, text, arrays, 18), works, "'y' is a Mul")
+    for value, works in ((0, True), (1, False)):
+        pool = "y = AveragePool <kernel_shape = [2, 2]> (p)"
+        text = f"agraph ({IMAGE} input) => (float[N, 3, 7, 9] y) {{ p = Pad (input, pads, value)\n{pool} }}"
+        arrays = {"pads": numpy.array([0, 0, 1, 1, 0, 0, 1, 1]), "value": numpy.float32(value)}
+        check(written(path, text, arrays), works, "expected zeros, on both sides of it")
+    for seen, works in ((0, True), (1, False)):
+        nn.export_onnx(nn.SelfAttention(2, causal=True).initialize("numpy"), path, (4, 12))
+        model = onnx.load(path)
+        mask = next(each for each in model.graph.initializer if each.name.endswith("mask"))
+        values = numpy.triu(numpy.full((4, 4), -numpy.inf, numpy.float32), 1 + seen)
+        mask.CopyFrom(onnx.numpy_helper.from_array(values, mask.name))
+        onnx.save(model, path)
+        check(path, works, "is a Reshape|Transpose|cannot be read")
+
+
+def check(path: Path, works: bool, seen: str) -> None:
+    if works:
+        nn.import_onnx(path, "numpy")
+    else:
+        with pytest.raises(nn.NetworkError, match=seen):
+            nn.import_onnx(path, "numpy")
+
+
+def test_arrays_beside_the_file(tmp_path: Path) -> None:
+    """As PyTorch's exporter by torch.export writes them."""
+    network = nn.models.lenet((8, 8, 1)).initialize("numpy", seed=1)
+    nn.export_onnx(network, tmp_path / "one.onnx", (8, 8, 1))
+    path = tmp_path / "two.onnx"
+    onnx.save(onnx.load(tmp_path / "one.onnx"), path, save_as_external_data=True, location="two.data")
+    again = nn.import_onnx(path, "numpy")
+    assert numpy.array_equal(numpy.asarray(again.vector), numpy.asarray(network.vector))
+    (tmp_path / "two.data").write_bytes(b"short")
+    with pytest.raises(SaveError, match=r"is not a sound ONNX file|is damaged"):
+        nn.import_onnx(path, "numpy")
 
 
 def test_damage_and_sizes_that_lie_get_a_sentence(tmp_path: Path) -> None:
