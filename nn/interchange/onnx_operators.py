@@ -6,13 +6,23 @@ first; what a pattern must have beyond its form is in its `fits`.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy
 
 from nn.errors import NetworkError
 from nn.interchange import onnx_patterns as patterns
-from nn.interchange.onnx_file import OnnxFile, attributes, axes_of
+from nn.interchange.onnx_file import OnnxFile, attributes
+from nn.interchange.onnx_normalisation import (
+    NORMALISATIONS,
+    composed_group_norm,
+    composed_layer_norm,
+    composed_rms_norm,
+    normalize,
+    over_last_axis,
+    splits_channels,
+)
 from nn.interchange.onnx_patterns import Match, Tree
 from nn.interchange.onnx_reading import Call, Form, Value
 from nn.interchange.onnx_shapes import SHAPES
@@ -21,18 +31,13 @@ from nn.layer import Layer
 from nn.layers import (
     GELU,
     Add,
-    BatchNorm,
     Dropout,
     Embedding,
-    GroupNorm,
-    LayerNorm,
     LeakyReLU,
     Linear,
-    Normalize,
     PositionalEmbedding,
     ReLU,
     ReLU6,
-    RMSNorm,
     SelfAttention,
     Sigmoid,
     SiLU,
@@ -104,7 +109,7 @@ def _add(call: Call) -> Value:
     """Several blobs of one shape; or one and a vector for each place, which is learnt."""
     values = call.values()
     if len(values) == len(call.found.blobs):
-        if any((each.shape, each.form) != (values[0].shape, values[0].form) for each in values):
+        if any(replace(each, blob=values[0].blob) != values[0] for each in values):
             raise call.error(f"it adds {[list(each.shape) for each in values]}; expected one shape")
         return call.layer(Add(), *values)
     array = next(array for key in call.found.blobs if (array := call.optional(key)) is not None)
@@ -113,111 +118,10 @@ def _add(call: Call) -> Value:
         if array.ndim > 1 and array.size == math.prod(array.shape[-2:])
         else array
     )
-    if len(call.found.blobs) != 2 or places.ndim != 2 or places.shape != call.shape:
+    fits = len(call.found.blobs) == 2 and places.ndim == 2 and places.shape == call.shape
+    if not fits or values[0].form is not Form.SAME:
         raise call.error(f"it adds an array {list(array.shape)}; expected one for each place of [N, T, C]")
     return call.layer(PositionalEmbedding(*places.shape), values[0], weight=places)
-
-
-# Normalisation
-
-
-def _batch_norm(call: Call) -> Value:
-    value = call.value()
-    if value.form is Form.FLAT or (value.form is Form.SAME and len(value.shape) != 1):
-        value = call.plain() if len(value.shape) == 1 else call.image()
-    names = ("weight", "bias", "running_mean", "running_var")
-    arrays: dict[str, Any] = {name: call.array(str(place)) for place, name in enumerate(names, 1)}
-    given = call.attributes
-    layer = BatchNorm(arrays["weight"].size, given.get("epsilon", 1e-5), 1 - given.get("momentum", 0.9))
-    return call.layer(layer, value, **arrays)
-
-
-def _layer_norm(call: Call) -> Value:
-    value, weight = call.plain(), call.array("1")
-    axis = call.attributes.get("axis", -1)
-    axes = -axis if axis < 0 else len(value.shape) + 1 - axis
-    shape = call.known(value.shape)[len(value.shape) - axes :]
-    bias = call.optional("2")
-    arrays: dict[str, Any] = {
-        "weight": weight.reshape(shape),
-        "bias": numpy.zeros(shape) if bias is None else bias.reshape(shape),
-    }
-    return call.layer(LayerNorm(shape, call.attributes.get("epsilon", 1e-5)), value, **arrays)
-
-
-def _composed_layer_norm(call: Call) -> Value:
-    weight, bias = call.array("#weight"), call.array("#bias")
-    eps = float(call.array("#eps").item())
-    return call.layer(LayerNorm(weight.size, eps), call.plain("x"), weight=weight.ravel(), bias=bias.ravel())
-
-
-def _rms_norm(call: Call) -> Value:
-    weight = call.array("#weight").ravel()
-    return call.layer(RMSNorm(weight.size, float(call.array("#eps").item())), call.plain("x"), weight=weight)
-
-
-def _rms_normalization(call: Call) -> Value:
-    weight = call.array("1")
-    if call.attributes.get("axis", -1) not in (-1, len(call.value().shape)) or weight.ndim != 1:
-        raise call.error("it normalises over more than the last axis")
-    return call.layer(RMSNorm(weight.size, call.attributes.get("epsilon", 1e-5)), call.plain(), weight=weight)
-
-
-def _over_last_axis(file: OnnxFile, found: Match) -> bool:
-    """Whether all means of a pattern are over the last axis, which stays."""
-    last, eps = len(file.shapes.get(found.blobs["x"], ())) - 1, file.array(found.blobs["#eps"])
-    means = [node for label, node in found.nodes.items() if label in ("mean", "variance")]
-    return (eps is not None and eps.size == 1) and all(
-        axes_of(file, node) in ([-1], [last]) and attributes(node).get("keepdims", 1) == 1 for node in means
-    )
-
-
-def _composed_group_norm(call: Call) -> Value:
-    groups = call.array("#ones").size
-    eps = attributes(call.found.nodes["normal"]).get("epsilon", 1e-5)
-    return _grouped(call, "x", groups, eps, call.array("#weight").ravel(), call.array("#bias").ravel())
-
-
-def _splits_channels(file: OnnxFile, found: Match) -> bool:
-    groups = file.array(found.blobs["#ones"])
-    zeros = file.array(found.blobs["#zeros"])
-    split = file.shapes.get(found.nodes["normal"].input[0], ())
-    assert groups is not None
-    assert zeros is not None
-    return bool((groups == 1).all() and not zeros.any() and split[1:2] == (groups.size,))
-
-
-def _group_normalization(call: Call) -> Value:
-    weight = call.array("1")
-    if weight.size != call.shape[0]:
-        raise call.error("its scale is one for each group; expected one for each channel, as since opset 21")
-    given = call.attributes
-    return _grouped(call, "0", given["num_groups"], given.get("epsilon", 1e-5), weight, call.array("2"))
-
-
-def _grouped(call: Call, key: str, groups: int, eps: float, weight: Any, bias: Any) -> Value:
-    value = call.value(key)
-    if value.form is not Form.CHANNELS_LAST and len(value.shape) != 1:
-        raise call.error("it takes what has no channels")
-    return call.layer(GroupNorm(groups, weight.size, eps), value, weight=weight, bias=bias)
-
-
-def _normalize(call: Call) -> Value:
-    scale, shift = call.array("#scale"), call.array("#shift")
-    return call.layer(
-        Normalize((-shift / scale).ravel().tolist(), (1 / scale).ravel().tolist()), call.value("x")
-    )
-
-
-def _one_for_each_channel(file: OnnxFile, found: Match) -> bool:
-    rank = len(file.shapes.get(found.blobs["x"], ()))
-    scale, shift = (file.array(found.blobs[key]) for key in ("#scale", "#shift"))
-    assert scale is not None
-    assert shift is not None
-    places = rank - 2 if rank == 4 else 0  # axes after the channels in the file
-    shapes = {array.shape[array.ndim - places :] for array in (scale, shift) if array.size > 1}
-    lengths = {array.size for array in (scale, shift)}
-    return bool((scale > 0).all()) and shapes <= {(1,) * places} and len(lengths - {1}) <= 1
 
 
 # Activations
@@ -248,8 +152,11 @@ def _dropout(call: Call) -> Value:
 
 
 def _self_attention(call: Call) -> Value:
-    heads = int(call.array("#split")[3])
-    return call.layer(SelfAttention(heads, causal="#mask" in call.found.blobs), call.plain("x"))
+    heads, value = int(call.array("#split")[3]), call.plain("x")
+    length, size = call.known(value.shape)
+    if call.shape != (length, size // 3):
+        raise call.error(f"it makes {list(call.shape)} of {[length, size]}")
+    return call.layer(SelfAttention(heads, causal="#mask" in call.found.blobs), value)
 
 
 def _is_attention(file: OnnxFile, found: Match) -> bool:
@@ -262,6 +169,8 @@ def _is_attention(file: OnnxFile, found: Match) -> bool:
     if split.size != 5 or scale.size != 1:
         return False
     length, width = int(split[1]), int(split[4])
+    if min(length, width) < 1:
+        return False
     softmax = attributes(found.nodes["softmax"]).get("axis", -1)
     mask = file.array(found.blobs["#mask"]) if "#mask" in found.blobs else None
     seen = mask is None or (
@@ -284,31 +193,28 @@ _PATTERNS: tuple[tuple[Sequence[Tree], Read, Fits], ...] = (
     (patterns.SILU, _elementwise(SiLU), _always),
     (patterns.GELU_BY_ERF, lambda call: call.layer(GELU(), call.value("x")), _always),
     (patterns.GELU_BY_TANH, lambda call: call.layer(GELU("tanh"), call.value("x")), _always),
-    (patterns.RMS_NORM, _rms_norm, _over_last_axis),
-    (patterns.LAYER_NORM, _composed_layer_norm, _over_last_axis),
-    (patterns.GROUP_NORM, _composed_group_norm, _splits_channels),
+    (patterns.RMS_NORM, composed_rms_norm, over_last_axis),
+    (patterns.LAYER_NORM, composed_layer_norm, over_last_axis),
+    (patterns.GROUP_NORM, composed_group_norm, splits_channels),
     (patterns.SELF_ATTENTION, _self_attention, _is_attention),
     (patterns.PADDED_POOL, padded_pool, _always),
-    (patterns.AFFINE, _normalize, _one_for_each_channel),
+    (patterns.AFFINE, normalize, _always),
 )
 
 _OPERATORS: dict[str, Read] = {
     "Add": _add,
-    "BatchNormalization": _batch_norm,
     "Clip": _clip,
     "Dropout": _dropout,
     "Gather": _gather,
     "Gelu": lambda call: call.layer(GELU(call.attributes.get("approximate", "none")), call.value()),
     "Gemm": _gemm,
-    "GroupNormalization": _group_normalization,
-    "LayerNormalization": _layer_norm,
     "LeakyRelu": _leaky_relu,
     "MatMul": _matmul,
-    "RMSNormalization": _rms_normalization,
     "Relu": _elementwise(ReLU),
     "Sigmoid": _elementwise(Sigmoid),
     "Sum": _add,
     "Tanh": _elementwise(Tanh),
+    **NORMALISATIONS,
     **WINDOWS,
     **SHAPES,
 }

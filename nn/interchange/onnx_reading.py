@@ -45,7 +45,9 @@ class Reading:
 
     def __init__(self, file: OnnxFile) -> None:
         self.file = file
-        shape = file.shapes.get(file.input, ())[1:]
+        if file.input not in file.shapes:
+            raise NetworkError(f"{file.path}: the shape of its input {file.input!r} is not known.")
+        shape = file.shapes[file.input][1:]
         form = Form.CHANNELS_LAST if len(shape) == 3 else Form.SAME
         self.values = {file.input: Value(file.input, shape, form)}
         self.nodes: list[Node] = []
@@ -109,6 +111,15 @@ class Call:
         if value.form is not Form.SAME:
             raise self.error(f"it takes {self._words(value)}, which would have to be transposed first")
         return value
+
+    def channels(self, key: str = "0") -> Value:
+        """A blob whose channels, the first axis of a sample in the file, are the last one here."""
+        value = self.value(key)
+        if value.form in (Form.CHANNELS_LAST, Form.POOLED):
+            return value
+        if len(value.shape) != 1:
+            raise self.error(f"it takes {self._words(value)}; expected [N, C] or [N, C, …]")
+        return self.plain(key)
 
     def _helper(self, layer: Layer, blob: str) -> str:
         name = f"{blob}.{type(layer).__name__.lower()}"

@@ -109,7 +109,12 @@ def _max_pool(call: Call) -> Value:
 
 def _average_pool(call: Call) -> Value:
     image, (before, after) = call.image(), _own_padding(call)
-    counts = bool(call.attributes.get("count_include_pad", 0)) or not any(before)
+    counts = bool(call.attributes.get("count_include_pad", 0))
+    if counts and before != after:
+        raise call.error(
+            f"it counts padding of {before} before and {after} after; expected as much on both sides"
+        )
+    counts = counts or not any(before)
     return call.layer(AvgPool2d(**_window(call, image, before, after), count_include_pad=counts), image)
 
 

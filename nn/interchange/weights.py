@@ -21,7 +21,7 @@ from nn.layer import Entry, Layer
 from nn.saving import OPTIMIZER, Arrays, read_safetensors, write_whole
 from tensor import Device
 
-_OURS = "mesh-1"  # nn.save's format, and ours
+_OURS = "mesh-"  # how the formats with our layout begin, that of nn.save among them
 _FORMAT = "format"
 _COUNT = "num_batches_tracked"  # PyTorch's BatchNorm has one; nothing of ours depends on it
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
@@ -44,7 +44,7 @@ def save_weights(
         means = [name for name in arrays if name.endswith("running_mean")]
         arrays |= {name.replace("running_mean", _COUNT): numpy.array(0) for name in means}
     _, write = _form(Path(path))
-    write(Path(path), arrays, _OURS if names == "mesh" else "pt")
+    write(Path(path), arrays, f"{_OURS}weights-1" if names == "mesh" else "pt")
 
 
 def load_weights(
@@ -67,9 +67,8 @@ def load_weights(
     if not hasattr(network, "table"):
         network.initialize(device)
     theirs = _theirs(network, names or _guessed(network, arrays, written), input_shape)
-    spare = {name for name in arrays if not name.endswith(_COUNT)} - {
-        foreign for foreign, _ in theirs.values()
-    }
+    known = {foreign for foreign, _ in theirs.values()}
+    spare = {name for name in arrays if name not in known and not name.endswith(_COUNT)}
     flat = numpy.empty(network.state.shape, dtype=numpy.float32)
     for entry in _table(network):
         foreign, layout = theirs[entry.name]
@@ -96,7 +95,7 @@ def _table(network: Layer) -> tuple[Entry, ...]:
 
 
 def _guessed(network: Layer, arrays: Arrays, written: str | None) -> str:
-    if written == _OURS:
+    if written is not None and written.startswith(_OURS):
         return "mesh"
     ours = [entry.name for entry in _table(network)]
     timm = timm_names(ours) or {}
@@ -148,11 +147,9 @@ def _form(
 
 
 def _read_safetensors(path: Path) -> tuple[Arrays, str | None]:
+    """Without what `nn.save` also keeps, for a run to go on."""
     arrays, metadata = read_safetensors(path)
-    written = metadata.get(_FORMAT)
-    if written == _OURS:  # nn.save also keeps what a run needs to go on
-        arrays = {name: array for name, array in arrays.items() if not name.startswith(OPTIMIZER)}
-    return arrays, written
+    return {name: x for name, x in arrays.items() if not name.startswith(OPTIMIZER)}, metadata.get(_FORMAT)
 
 
 def _write_safetensors(path: Path, arrays: Arrays, written: str) -> None:

@@ -241,6 +241,16 @@ def test_a_graph_deeper_than_pythons_stack(tmp_path: Path) -> None:
         ("float[N, 4, 3]", "float[N, 3, 4]", "y = Transpose <perm = [0, 2, 1]> (input)", {}, "graph's out"),
         (X, "float[3, N]", "y = Transpose (input)", {}, r"in the order \[1, 0\], for which there"),
         (IMAGE, "float[N, 144]", "y = Flatten (input)", {}, "would have to be transposed first"),
+        (
+            *(IMAGE, "float[N, 3, 3, 4]"),
+            "y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], pads = [0, 0, 1, 1], "
+            "count_include_pad = 1> (input)",
+            *({}, r"it counts padding of \[0, 0\] before and \[1, 1\] after"),
+        ),
+        (
+            *(IMAGE, "float[N, 144]", "f = Flatten (input) y = BatchNormalization (f, w, w, w, w)"),
+            *({"w": numpy.ones(144, numpy.float32)}, "would have to be transposed first"),
+        ),
         (IMAGE, "float[N, 3, 2, 72]", "y = Reshape (input, s)", {"s": numpy.array([0, 2, 72])}, "no.* sound"),
         (IMAGE, "float[N, 2, 72]", "y = Reshape (input, s)", {"s": numpy.array([0, 2, 72])}, "be transposed"),
         (X, "float[M, 1]", "y = Reshape (input, s)", {"s": numpy.array([-1, 1])}, "which mixes samples"),
@@ -271,7 +281,7 @@ def test_what_no_layer_does_gets_a_sentence(
 
 
 def test_what_only_looks_like_a_layer_is_not_taken_for_one(tmp_path: Path) -> None:
-    """A mean over the batch, padding with ones, and a mask that is not that of a causal attention."""
+    """A mean over the batch, padding with ones, a scale for columns and one below 0, another mask."""
     path = tmp_path / "network.onnx"
     for axis, works in ((-1, True), (0, False)):
         nodes = "p = Mul (input, input)\nm = ReduceMean (p, axes)\ne = Add (m, eps)\ns = Sqrt (e)"
@@ -283,6 +293,10 @@ def test_what_only_looks_like_a_layer_is_not_taken_for_one(tmp_path: Path) -> No
         text = f"agraph ({IMAGE} input) => (float[N, 3, 7, 9] y) {{ p = Pad (input, pads, value)\n{pool} }}"
         arrays = {"pads": numpy.array([0, 0, 1, 1, 0, 0, 1, 1]), "value": numpy.float32(value)}
         check(written(path, text, arrays), works, "expected zeros, on both sides of it")
+    for scale, works in ((numpy.ones((3, 1, 1)), True), (numpy.ones(8), False), (-numpy.ones(1), False)):
+        text = f"agraph ({IMAGE} input) => ({IMAGE} y) {{ m = Mul (input, s)\ny = Add (m, s) }}"
+        arrays = {"s": scale.astype(numpy.float32)}
+        check(written(path, text, arrays), works, "one number for each channel|not all above 0")
     for seen, works in ((0, True), (1, False)):
         nn.export_onnx(nn.SelfAttention(2, causal=True).initialize("numpy"), path, (4, 12))
         model = onnx.load(path)

@@ -12,6 +12,7 @@ import safetensors.numpy
 import nn
 import tensor
 from nn.errors import SaveError
+from nn.interchange.weights import _theirs
 from tests import torch_models
 
 BUILDERS: dict[tuple[str, str], Any] = {
@@ -69,6 +70,29 @@ def test_files_of_other_libraries_both_ways(
         assert numpy.array_equal(written[each], array), each
 
 
+# How many arrays the libraries' models have, with a "num_batches_tracked" of each normalisation; and some.
+# Source: state_dict() of torchvision's and timm's models with 1,000 classes.
+ARRAYS: dict[tuple[str, str], tuple[int, dict[str, tuple[int, ...]]]] = {
+    ("alexnet", "torchvision"): (16, {"features.10.bias": (256,), "classifier.1.weight": (4096, 9216)}),
+    ("vgg16", "torchvision"): (32, {"features.28.bias": (512,), "classifier.0.weight": (4096, 25088)}),
+    ("vgg16", "timm"): (32, {"pre_logits.fc1.weight": (4096, 512, 7, 7), "head.fc.weight": (1000, 4096)}),
+    ("vgg19", "timm"): (38, {"features.34.bias": (512,), "pre_logits.fc2.weight": (4096, 4096, 1, 1)}),
+    ("resnet50", "torchvision"): (320, {"layer1.0.downsample.0.weight": (256, 64, 1, 1), "fc.bias": (1000,)}),
+    ("resnet101", "timm"): (626, {"layer3.22.bn3.running_var": (1024,)}),
+    ("resnet152", "torchvision"): (932, {"layer3.35.conv3.weight": (1024, 256, 1, 1)}),
+    ("mobilenet_v2", "torchvision"): (314, {"features.17.conv.1.0.weight": (960, 1, 3, 3)}),
+    ("mobilenet_v2", "timm"): (314, {"blocks.6.0.conv_pwl.weight": (320, 960, 1, 1), "bn2.bias": (1280,)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "names"), ARRAYS)
+def test_as_many_arrays_as_the_libraries_models(name: str, names: str) -> None:
+    count, some = ARRAYS[name, names]
+    shapes = {each: layout.theirs for each, layout in _theirs(nn.models.by_name(name), names, None).values()}
+    assert len(shapes) + sum(each.endswith("running_mean") for each in shapes) == count
+    assert some.items() <= shapes.items()
+
+
 @pytest.mark.parametrize("names", ["torchvision", "mesh"])
 @pytest.mark.parametrize("suffix", ["safetensors", "npz"])
 def test_a_file_says_which_layout_it_has(names: str, suffix: str, tmp_path: Path) -> None:
@@ -83,6 +107,10 @@ def test_a_file_says_which_layout_it_has(names: str, suffix: str, tmp_path: Path
     assert numpy.array_equal(numpy.asarray(second.state), numpy.asarray(first.state))
     read: Any = numpy.load if suffix == "npz" else safetensors.numpy.load_file
     kernel = read(tmp_path / f"w.{suffix}")["conv.weight"]
+    with pytest.raises(
+        SaveError, match=r"not a sound safetensors|not written by nn.save: its format is .(pt|mesh-w)"
+    ):
+        nn.load(tmp_path / f"w.{suffix}", network())
     ours = numpy.asarray(first.parameters()["conv.weight"])
     assert numpy.array_equal(kernel, ours if names == "mesh" else ours.transpose(0, 3, 1, 2))
 
@@ -142,6 +170,11 @@ def test_other_floats_become_float32(tmp_path: Path) -> None:
         )
         nn.load_weights(network, tmp_path / "w.npz")
         assert numpy.array_equal(numpy.asarray(network.parameters()["fc.weight"]), values)
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    arrays = {"fc.weight": 2 * values.astype(bfloat16), "fc.bias": numpy.ones(2, bfloat16)}
+    safetensors.numpy.save_file(arrays, tmp_path / "w.safetensors")
+    nn.load_weights(network, tmp_path / "w.safetensors")
+    assert numpy.array_equal(numpy.asarray(network.parameters()["fc.weight"]), 2 * values)
     numpy.savez(tmp_path / "w.npz", **{"fc.weight": values, "fc.bias": numpy.ones(2)})
     with pytest.raises(SaveError, match=r"its 'fc.weight' is int64; expected floating-point numbers"):
         nn.load_weights(network, tmp_path / "w.npz")
