@@ -6,6 +6,7 @@
 //   move     the vector along the direction, by the ratio of the two lengths of the whole parameter
 //   CPU: global size (pieces,). GPU: a group of 256 work-items for each piece. Offsets are in elements.
 #include "common.h"
+#include "square_root.h"
 
 #define COLUMNS 256
 

@@ -6,11 +6,7 @@
 //            work-item per `each` elements. Offsets are in elements.
 //   advance  the rule's own scalars, once a step; global size (1,).
 #include "common.h"
-
-#if CPU  // one instruction, where sqrt stays a call that keeps the loop from being vectorised
-#undef sqrt
-#define sqrt __builtin_sqrtf
-#endif
+#include "square_root.h"
 
 // An exponent of 0 is that of zeros and denormals. (Through fabs the loop is not vectorised by PoCL 3.0.)
 float flushed(float x) { return as_float((as_uint(x) & 0x7f800000u) ? as_uint(x) : 0u); }

@@ -56,7 +56,11 @@ class SiLU(Layer):
     2016."""
 
     def forward(self, x: Array) -> Array:
-        return x * _sigmoid(x)
+        with tensor.not_recording_calls():
+            return _silu(x)
+
+    def backward(self, gradient: Array, output: Array, x: Array) -> Array:
+        return _silu_backward(gradient, x)
 
 
 class GELU(Layer):
@@ -72,10 +76,13 @@ class GELU(Layer):
         self.approximate = approximate
 
     def forward(self, x: Array) -> Array:
+        with tensor.not_recording_calls():
+            return _gelu(x) if self.approximate == "none" else _gelu_tanh(x)
+
+    def backward(self, gradient: Array, output: Array, x: Array) -> Array:
         if self.approximate == "none":
-            return x * (tensor.erf(x * math.sqrt(0.5)) + 1.0) * 0.5
-        inner = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)
-        return x * (tensor.tanh(inner) + 1.0) * 0.5
+            return _gelu_backward(gradient, x)
+        return _gelu_tanh_backward(gradient, x)
 
 
 class Softmax(Layer):
@@ -94,10 +101,61 @@ def softmax(x: Array, axis: int = -1) -> Array:
     """eˣ / Σ eˣ along an axis, without overflow."""
     with tensor.not_recording_calls():  # what is taken from all cancels out, so no gradient goes there
         largest = tensor.max(x, axis=axis, keepdims=True)
-    powers = tensor.exp(x - largest)
+    powers = _powers(x, largest)
     return powers / tensor.sum(powers, axis=axis, keepdims=True)
 
 
 def _sigmoid(x: Array) -> Array:
     """By tanh, which overflows nowhere."""
     return tensor.tanh(x * 0.5) * 0.5 + 0.5
+
+
+# Each is one kernel where nothing is taped; so what has several operations has a backward() of its own.
+
+
+@tensor.fuse
+def _powers(x: Array, largest: Array) -> Array:
+    return tensor.exp(x - largest)
+
+
+@tensor.fuse
+def _silu(x: Array) -> Array:
+    return x * _sigmoid(x)
+
+
+@tensor.fuse
+def _silu_backward(gradient: Array, x: Array) -> Array:
+    sigmoid = _sigmoid(x)
+    return gradient * sigmoid * (x * (1.0 - sigmoid) + 1.0)
+
+
+@tensor.fuse
+def _gelu(x: Array) -> Array:
+    return x * _normal_below(x)
+
+
+@tensor.fuse
+def _gelu_backward(gradient: Array, x: Array) -> Array:
+    density = tensor.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+    return gradient * (_normal_below(x) + x * density)
+
+
+def _normal_below(x: Array) -> Array:
+    """Φ(x)."""
+    return (tensor.erf(x * math.sqrt(0.5)) + 1.0) * 0.5
+
+
+@tensor.fuse
+def _gelu_tanh(x: Array) -> Array:
+    return x * (_gelu_bend(x) + 1.0) * 0.5
+
+
+@tensor.fuse
+def _gelu_tanh_backward(gradient: Array, x: Array) -> Array:
+    bend = _gelu_bend(x)
+    slope = (1.0 - bend * bend) * (x * x * (3 * 0.044715) + 1.0) * math.sqrt(2 / math.pi)
+    return gradient * (bend + 1.0 + x * slope) * 0.5
+
+
+def _gelu_bend(x: Array) -> Array:
+    return tensor.tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi))

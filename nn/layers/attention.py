@@ -79,7 +79,7 @@ class SelfAttention(Layer):
             weights = self._weights(q[:, :, rows], k[:, :, seen], rows)
             dv[:, :, seen] += self._dropped(weights, rows).mT @ dy[:, :, rows]
             dweights = self._dropped(dy[:, :, rows] @ v[:, :, seen].mT, rows)
-            dscores = weights * (dweights - total[:, :, rows]) * scale
+            dscores = _through_softmax(weights, dweights, total[:, :, rows], scale)
             dq[:, :, rows] = dscores @ k[:, :, seen]
             dk[:, :, seen] += dscores.mT @ q[:, :, rows]
         return _side_by_side(whole)
@@ -98,15 +98,26 @@ class SelfAttention(Layer):
 
     def _weights(self, q: Array, k: Array, rows: slice) -> Array:
         """How much each query takes of each key: [N, heads, queries, keys], each row of sum 1."""
-        scores = q @ k.mT * (1 / math.sqrt(q.shape[-1]))
-        if self.causal:
-            queries = tensor.arange(rows.start, rows.stop, device=q.device)[:, None]
-            is_seen = tensor.arange(k.shape[2], device=q.device) <= queries
-            scores = tensor.where(is_seen, scores, -math.inf)
-        return softmax(scores)
+        scores, scale = q @ k.mT, 1 / math.sqrt(q.shape[-1])
+        if not self.causal:
+            return softmax(scores * scale)
+        queries = tensor.arange(rows.start, rows.stop, device=q.device)[:, None]
+        is_seen = tensor.arange(k.shape[2], device=q.device) <= queries
+        return softmax(_masked(scores, is_seen, scale))
 
     def _dropped(self, weights: Array, rows: slice) -> Array:
         return dropped(self, weights, self.dropout, part=rows.start)
+
+
+@tensor.fuse
+def _masked(scores: Array, is_seen: Array, scale: float) -> Array:
+    return tensor.where(is_seen, scores * scale, -math.inf)
+
+
+@tensor.fuse
+def _through_softmax(weights: Array, dweights: Array, total: Array, scale: float) -> Array:
+    """The gradient of the scores before the softmax."""
+    return weights * (dweights - total) * scale
 
 
 def _side_by_side(parts: Array) -> Array:

@@ -1,0 +1,6 @@
+// sqrt of a float for optimizers' rules: one instruction on a CPU. (PoCL 3's own sqrt stays a call, so that no loop with it
+// is vectorised.)
+#if CPU
+#undef sqrt
+#define sqrt __builtin_sqrtf
+#endif
