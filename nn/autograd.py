@@ -16,10 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import tensor
-from nn.derivatives import rule_of, sum_to
+from nn.deposit import Deposit
+from nn.derivatives import joint_rule_of, rule_of, sum_to
 from nn.errors import GradientError, NetworkError
 from nn.tape import OUTSIDE, Segments, Step, Tape, Value, own_backward
 from tensor import Array
+from tensor.constants import constant
 from tensor.primitive import calls_through, taping
 
 if TYPE_CHECKING:
@@ -46,11 +48,11 @@ def value_and_grad(
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
     """A function that takes what `loss_function` takes, and returns its value and all parameters' gradients.
 
-    The gradients are written to the slices of `network.gradient`, and returned as views of them by parameter
-    name. `on_gradient(entry)` is called as soon as the gradient of one line of `network.table` is final, last
-    layer first. With `accumulate` they are added to what is there, for batches in several pieces; begin with
-    `network.gradient[...] = 0`. Nothing waits for the device, so all of it may be recorded by
-    `tensor.record`; `on_gradient` is a `tensor.host_call`, which a replay calls again.
+    The gradients are written to the slices of `network.gradient`, a few small ones together, and returned as
+    views of them by parameter name. `on_gradient(entry)` is called as soon as the gradient of one line of
+    `network.table` is there, last layer first. With `accumulate` they are added to what is there, for batches
+    in several pieces; begin with `network.gradient[...] = 0`. Nothing waits for the device, so all of it may
+    be recorded by `tensor.record`; `on_gradient` is a `tensor.host_call`, which a replay calls again.
 
     `checkpoint` saves memory for another forward pass: the network is cut in so many segments, of about equal
     bytes, and of each only what enters it is kept; or the paths of layers, each of which becomes one, such as
@@ -75,17 +77,10 @@ def value_and_grad(
             for entry in network.buffer_table:  # what was observed for them is there
                 tensor.host_call(partial(on_gradient, entry), network.vector.device)
 
-        def receive(index: int, gradient: Array | None) -> None:
-            entry = network.table[index]
-            if gradient is not None:
-                slices[entry.name][...] = slices[entry.name] + gradient if accumulate else gradient
-            elif not accumulate:
-                slices[entry.name][...] = 0.0
-            if on_gradient is not None:
-                tensor.host_call(lambda: on_gradient(entry), network.vector.device)
-
-        one = tensor.ones((), dtype=tensor.float32, device=loss.device)
-        differentiate(tape, loss, one, receive)
+        deposit = Deposit(network, accumulate, on_gradient)
+        one = constant(1.0, tensor.float32, loss.device)
+        differentiate(tape, loss, one, deposit.receive)
+        deposit.finish()
         return loss, slices
 
     return run
@@ -143,6 +138,12 @@ def _contributions(step: Step, gradient: Array) -> Iterator[tuple[Value, Array]]
         yield from _ask_layer(step, gradient)
         return
     arrays = [value.shown for value in step.inputs]
+    joint_rule = joint_rule_of(step.primitive.name)
+    if joint_rule is not None:
+        wanted = [value.leads for value in step.inputs]
+        answers = joint_rule(gradient, step.output.shown, *arrays, wanted=wanted, **step.parameters)
+        yield from ((x, answers[argument]) for argument, x in enumerate(step.inputs) if x.leads)
+        return
     for argument, x in enumerate(step.inputs):
         if x.leads:
             rule = rule_of(step.primitive.name, argument)

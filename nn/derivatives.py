@@ -30,6 +30,10 @@ _READ: dict[tuple[str, int], frozenset[int]] = {}  # the places that a rule read
 _RULES_OF_ANY: dict[
     str, Rule
 ] = {}  # of primitives with any number of inputs: called with the argument in front; they read no values
+# Of primitives whose inputs' derivatives have much in common: called with `wanted`, whether each input's is
+# asked for, they return all that are, by their arguments.
+JointRule = Callable[..., dict[int, Array]]
+_JOINT_RULES: dict[str, JointRule] = {}
 
 
 def derivative(primitive: str, argument: int = 0, reads: str | None = None) -> Callable[[Rule], Rule]:
@@ -53,7 +57,7 @@ def derivative(primitive: str, argument: int = 0, reads: str | None = None) -> C
     return register
 
 
-def _places(rule: Rule, reads: str) -> frozenset[int]:
+def _places(rule: Rule | JointRule, reads: str) -> frozenset[int]:
     """Where the arrays of these names stand: OUTPUT, or the number of an input."""
     places: dict[str, Sequence[int]] = {}
     for place, (name, parameter) in enumerate([*inspect.signature(rule).parameters.items()][1:], OUTPUT):
@@ -78,6 +82,11 @@ def rule_of(primitive: str, argument: int) -> Rule:
             f'Write one with @nn.derivative("{primitive}", {argument}), or keep parameters out of that input.'
         )
     return rule
+
+
+def joint_rule_of(primitive: str) -> JointRule | None:
+    """The rule for all inputs of a primitive at once, where there is one."""
+    return _JOINT_RULES.get(primitive)
 
 
 def sum_to(gradient: Array, shape: Shape) -> Array:
@@ -187,6 +196,39 @@ _define("avg_pool2d", ("", lambda g, y, x, **geometry: tensor.avg_pool2d_backwar
 _define("softmax_cross_entropy",
         ("x labels", lambda g, y, x, labels: tensor.softmax_cross_entropy_backward(x, labels, g)))
 # fmt: on
+
+
+def _define_jointly(primitive: str, arguments: Sequence[int], reads: str, rule: JointRule) -> None:
+    _JOINT_RULES[primitive] = rule
+    for argument in arguments:
+        _READ[primitive, argument] = _places(rule, reads)
+
+
+def _batch_norm(
+    g: Array,
+    y: Array,
+    x: Array,
+    statistics: Array,
+    weight: Array,
+    bias: Array,
+    *,
+    wanted: Sequence[bool],
+    **options: Any,
+) -> dict[int, Array]:
+    """`statistics` are functions of x, and what they do is in its gradient."""
+    if wanted[1]:
+        raise GradientError(
+            "batch_norm's statistics have no derivative of their own: compute them inside "
+            "tensor.not_recording_calls()."
+        )
+    sums = tensor.batch_norm_gradients(g, x, statistics, weight, bias, **options)
+    gradients = {2: sums[0], 3: sums[1]}
+    if wanted[0]:
+        gradients[0] = tensor.batch_norm_backward(g, x, statistics, weight, bias, sums, **options)
+    return gradients
+
+
+_define_jointly("batch_norm", (0, 2, 3), "x statistics weight bias", _batch_norm)
 
 
 def _where(condition: Array, gradient: Array) -> Array:

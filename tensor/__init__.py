@@ -6,6 +6,7 @@ from tensor import arguments as _arguments
 from tensor import errors, fft, linalg, random
 from tensor import numpy_names as _numpy_names
 from tensor.array import Array
+from tensor.batch_norm import batch_norm, batch_norm_backward, batch_norm_gradients, batch_statistics
 from tensor.checksum import checksum
 from tensor.comparison import allclose, array_equal, isclose
 from tensor.conversion import astype
@@ -207,6 +208,10 @@ __all__ = [
     "atanh",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_gradients",
+    "batch_statistics",
     "bfloat16",
     "bitwise_and",
     "bitwise_invert",

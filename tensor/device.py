@@ -261,7 +261,9 @@ class OpenCLDevice(Device):
 
     @property
     def slab_limits(self) -> tuple[int, int]:  # type: ignore[override]  # asked for when it is needed
-        return max(self.raw.mem_base_addr_align // 8, 128), self.largest_buffer_bytes
+        # A launch on a part of a buffer costs NVIDIA 10 µs more (docs/log.md): there, whole ones are shared.
+        most_bytes = self.largest_buffer_bytes if self.kind == "cpu" else 0
+        return max(self.raw.mem_base_addr_align // 8, 128), most_bytes
 
     def address_of(self, argument: Any) -> int | None:
         return getattr(argument, "int_ptr", None)
@@ -274,7 +276,8 @@ class OpenCLDevice(Device):
         return pyopencl.MemoryObject.from_int_ptr(buffer.int_ptr, retain=True)
 
     def slab(self, size_bytes: int) -> Callable[[int, int], Any]:
-        return self.pools.for_replays(size_bytes).get_sub_region  # type: ignore[no-any-return]
+        buffer = self.pools.for_replays(size_bytes)
+        return buffer.get_sub_region if self.kind == "cpu" else lambda *_: buffer
 
 
 def _bytes(values: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:

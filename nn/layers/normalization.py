@@ -40,16 +40,11 @@ class BatchNorm(Layer):
         if not self.training:
             scale = self.weight / tensor.sqrt(self.running_var + self.eps)
             return x * scale + (self.bias - self.running_mean * scale)
-        axes = tuple(range(x.ndim - 1))
-        mean = tensor.mean(x, axis=axes)
-        distance = x - mean
-        variance = tensor.mean(distance * distance, axis=axes)
-        self._observe_batch(mean, variance, x.size // self.channels)
-        return distance * (self.weight / tensor.sqrt(variance + self.eps)) + self.bias
-
-    def _observe_batch(self, mean: Array, variance: Array, count: int) -> None:
-        self.observe("running_mean", mean)
-        self.observe("running_var", variance * (count / max(count - 1, 1)))
+        with tensor.not_recording_calls():
+            statistics = tensor.batch_statistics(x)
+        self.observe("running_mean", statistics[0])
+        self.observe("running_var", statistics[2])
+        return tensor.batch_norm(x, statistics, self.weight, self.bias, eps=self.eps)
 
 
 class LayerNorm(Layer):
