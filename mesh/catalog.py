@@ -27,6 +27,7 @@ class Options:
     codec: str | None = None
     seed: int | None = None
     length: int | None = None
+    precision: str | None = None
 
 
 def _sgd(steps: int, weight_decay: float = 0.0) -> nn.Optimizer:
@@ -196,7 +197,7 @@ def _check_data(name: str | None) -> None:
 def _overridden(job: Job, options: Options) -> Job:
     chosen = {
         name: value
-        for name in ("data", "steps", "batch", "codec", "seed", "length")
+        for name in ("data", "steps", "batch", "codec", "seed", "length", "precision")
         if (value := getattr(options, name)) is not None
     }
     rates = {name: value for name in ("lr", "momentum") if (value := getattr(options, name)) is not None}

@@ -111,6 +111,11 @@ def main(ctx: click.Context) -> None:
     type=click.IntRange(min=1),
     help="Characters of a sample, where the data is a text.",
 )
+@click.option(
+    "--precision",
+    metavar="NAME",
+    help="Compute gradients in float32 (the default), or in 16 bits: bfloat16 or float16.",
+)
 @click.option("--codec", metavar="NAME", help="dettmers8 (8 bits a value), adaptive8, fp16 or fp32.")
 @click.option(
     "--seed",

@@ -8,6 +8,7 @@ from typing import Any
 import nn
 from mesh import codec
 from mesh.errors import ProtocolError, UsageError
+from nn.mixed_precision import Precision, require_precision
 
 MOST_STEPS = 1 << 40
 LENGTH = 64  # of a text's samples, unless a job says otherwise
@@ -20,9 +21,10 @@ class Job:
     `network` is an `nn.Sequential` or its definition (a list of dicts), `optimizer` an `nn.Optimizer` or its
     definition. `data` names a data set, or a text, whose samples have `length` characters; `batch` is the
     number of samples of one step over all peers;
-    `evaluate_every` steps the test samples are measured (0: at the end of every epoch). `uses` names the
-    files with layers of one's own, with the SHA-256 of each. Raises UsageError where a value makes no
-    sense, and nn's errors where a network is none.
+    `evaluate_every` steps the test samples are measured (0: at the end of every epoch). `precision`
+    "bfloat16" or "float16": gradients are computed in mixed precision (see `nn.mixed_precision`). `uses`
+    names the files with layers of one's own, with the SHA-256 of each. Raises UsageError where a value makes
+    no sense, and nn's errors where a network is none.
     """
 
     network: Any
@@ -34,6 +36,7 @@ class Job:
     codec: str = "dettmers8"
     block: int = 256
     evaluate_every: int = 0
+    precision: Precision = "float32"
     uses: tuple[tuple[str, str], ...] = ()
     length: int = LENGTH
 
@@ -51,6 +54,7 @@ class Job:
         _require(self.evaluate_every >= 0, f"evaluate_every is {self.evaluate_every}: give 0 or more")
         codec.by_name(self.codec, self.block)
         nn.load_optimizer(self.optimizer)
+        require_precision(self.precision)
 
     @property
     def digest(self) -> str:

@@ -55,6 +55,7 @@ MICRO_BATCH = (
 RECORDINGS_MOST = 4
 TEST_BATCH = 500
 PART_BYTES = 1 << 20
+FLOAT16_SCALE = 256.0  # of losses that are summed over samples: the same on all peers, and for the whole job
 
 Emit = Callable[[Result], None]
 
@@ -372,9 +373,14 @@ class _Steps:
         for piece in _pieces(len(ids)):
             network.randomness.set_step(step, ids[piece])
             x, y = (tensor.asarray(each[piece], device=device) for each in (images, labels))
-            found = nn.first_non_finite(network, self._loss_of, x, y)
+            with nn.mixed_precision(network, self._worker.job.precision):
+                found = nn.first_non_finite(network, self._loss_of, x, y)
             if found is not None:
                 return f"{found}. {found.advice} Start again: lr is --lr of mesh start"
+        if self._worker.job.precision == "float16":
+            return (
+                f"It is beyond float16's range, at a scale of {FLOAT16_SCALE:.0f}: use --precision bfloat16"
+            )
         return "Computed once more, all of it is finite: this device does not compute the same twice"
 
     def _replay(self, images: np.ndarray, labels: np.ndarray) -> None:
@@ -403,11 +409,14 @@ class _Steps:
             tensor.host_call(note)
             return loss
 
+        precision = self._worker.job.precision
         gradient = nn.value_and_grad(
             network,
             loss_function,
             lambda entry: self._on_gradient(entry, len(y)),
             checkpoint=self._worker.checkpoint,
+            precision=precision,
+            loss_scale=nn.LossScale(FLOAT16_SCALE, every=0) if precision == "float16" else None,
         )
         return tensor.record(lambda: gradient()[0])
 

@@ -61,6 +61,7 @@ from nn.layers import (
 )
 from nn.losses import softmax_cross_entropy
 from nn.metrics import accuracy, perplexity, top_k_accuracy
+from nn.mixed_precision import LossScale, in_float32, mixed_precision, rounded_like
 from nn.optimizers import LAMB, SGD, Adam, AdamW, Optimizer, RMSprop, load_optimizer, register_optimizer
 from nn.overview import LayerSummary, Summary, summary
 from nn.saving import Saved, load, save
@@ -100,6 +101,7 @@ __all__ = [
     "LayerSummary",
     "LeakyReLU",
     "Linear",
+    "LossScale",
     "MaxPool2d",
     "MultiHeadAttention",
     "NetworkError",
@@ -137,16 +139,19 @@ __all__ = [
     "first_non_finite",
     "generate",
     "import_onnx",
+    "in_float32",
     "initialization",
     "load",
     "load_definition",
     "load_optimizer",
     "load_weights",
     "losses",
+    "mixed_precision",
     "models",
     "perplexity",
     "register",
     "register_optimizer",
+    "rounded_like",
     "save",
     "save_weights",
     "softmax_cross_entropy",

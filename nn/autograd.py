@@ -19,6 +19,7 @@ import tensor
 from nn.deposit import Deposit
 from nn.derivatives import joint_rule_of, rule_of, sum_to
 from nn.errors import GradientError, NetworkError
+from nn.mixed_precision import LossScale, Precision, mixed_precision, require_precision
 from nn.tape import OUTSIDE, Segments, Step, Tape, Value, own_backward
 from tensor import Array
 from tensor.constants import constant
@@ -45,6 +46,8 @@ def value_and_grad(
     on_gradient: Callable[["Entry"], None] | None = None,
     accumulate: bool = False,
     checkpoint: Checkpoint = None,
+    precision: Precision = "float32",
+    loss_scale: LossScale | None = None,
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
     """A function that takes what `loss_function` takes, and returns its value and all parameters' gradients.
 
@@ -59,15 +62,24 @@ def value_and_grad(
     ["layer1", "layer2"]. The results have the same bits. Cuts lie between the layers that a Sequential or a
     Graph calls, or the network itself.
 
+    `precision` "bfloat16" or "float16" rounds parameters, and what flows through the network and back, to 16
+    bits (see `nn.mixed_precision`); gradients of parameters are summed up and stored in float32. float16
+    wants a `loss_scale`, an `nn.LossScale`; the gradients that come out are those without it.
+
         step = nn.value_and_grad(network, lambda x, labels: nn.softmax_cross_entropy(network(x), labels))
         loss, gradients = step(images, labels)
 
     Raises `GradientError` if the loss is not a float32 scalar, or cannot be differentiated, `NetworkError`
-    for a checkpoint that names no layer.
+    for a checkpoint that names no layer, or an unknown precision.
     """
     segments = segments_of(network, checkpoint)
+    require_precision(precision)
 
     def run(*inputs: Any) -> tuple[Array, dict[str, Array]]:
+        with mixed_precision(network, precision):
+            return run_as_it_is(*inputs)
+
+    def run_as_it_is(*inputs: Any) -> tuple[Array, dict[str, Array]]:
         slices = network.gradients()
         with recording([*network.parameters().values()], segments) as tape:
             loss = loss_function(*inputs)
@@ -78,8 +90,13 @@ def value_and_grad(
                 tensor.host_call(partial(on_gradient, entry), network.vector.device)
 
         deposit = Deposit(network, accumulate, on_gradient)
-        one = constant(1.0, tensor.float32, loss.device)
-        differentiate(tape, loss, one, deposit.receive)
+        if loss_scale is None:
+            differentiate(tape, loss, constant(1.0, tensor.float32, loss.device), deposit.receive)
+        else:
+            scale, inverse = loss_scale.factors(loss.device)
+            differentiate(
+                tape, loss, scale, lambda at, g: deposit.receive(at, None if g is None else g * inverse)
+            )
         deposit.finish()
         return loss, slices
 
@@ -127,7 +144,11 @@ def walk(step: Step, gradients: dict[Value, Array]) -> None:
     arriving = gradients.pop(step.output, None)
     if arriving is None or not step.output.leads:
         return
-    for x, contribution in _contributions(step, arriving):
+    with tensor.float32_results():  # gradients of parameters stay so, whatever they are made from
+        contributions = [*_contributions(step, arriving)]
+    for x, contribution in contributions:
+        if x.made_at != OUTSIDE:
+            contribution = tensor.astype(contribution, x.valueless.dtype, copy=False)
         present = gradients.get(x)
         gradients[x] = contribution if present is None else present + contribution
 

@@ -150,7 +150,7 @@ def _look(x: Array, where: Where, name: str, of: str = "") -> None:
 
 def _bad_value(x: Array) -> tuple[tuple[int, ...], float] | None:
     """Index and value of the first element that is not finite."""
-    if x.dtype.kind != "f" or bool(tensor.all(tensor.isfinite(x))):
+    if tensor.dtypes.kind(x.dtype) != "f" or bool(tensor.all(tensor.isfinite(x))):
         return None
     values = numpy.asarray(x)
     index = tuple(int(each) for each in numpy.argwhere(~numpy.isfinite(values))[0])

@@ -102,6 +102,7 @@ class Layer:
     path: str
     loss: str = "softmax_cross_entropy"  # by its name in nn.losses
     loss_options: Mapping[str, Any] = MappingProxyType({})  # such as {"label_smoothing": 0.1}
+    takes: "tensor.dtypes.DType | None" = None  # float32 inputs become this; see nn.mixed_precision
     is_chain = False  # whether forward() does nothing but call the layers within
     arguments: dict[str, Any]
     training: bool
@@ -138,6 +139,8 @@ class Layer:
     def __call__(self, *inputs: Array) -> Array:
         if inputs and isinstance(inputs[0], Blob):
             return inputs[0].apply(self, inputs)  # type: ignore[no-any-return]  # a blob, for an array
+        if self.takes is not None:
+            inputs = tuple([_rounded(x, self.takes) for x in inputs])
         try:
             return autograd.call(self, inputs)
         except ShapeError as error:  # of an operation in forward(), which does not know where it is
@@ -298,6 +301,10 @@ class Layer:
     def shape_error(self, expected: str, got: Sequence[int]) -> LayerShapeError:
         """The error that an input of shape `got` does not fit; `expected` is in words: "[N, 28, 28, 1]"."""
         return LayerShapeError(f"{self.title} expected an input of shape {expected}, got {list(got)}.")
+
+
+def _rounded(x: Array, dtype: "tensor.dtypes.DType") -> Array:
+    return tensor.astype(x, dtype) if x.dtype == tensor.float32 else x
 
 
 def _table(plans: Sequence[tuple[str, Layer, str, ParameterPlan]]) -> Iterator[Entry]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tensor
 from nn.errors import LayerShapeError, NetworkError
+from nn.mixed_precision import in_float32
 from tensor import Array
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def softmax_cross_entropy(
     "Rethinking the Inception Architecture", 2015, section 7.
     """
     require_labels("softmax_cross_entropy", logits, labels)
+    logits = in_float32(logits)
     if not 0 <= label_smoothing < 1:
         raise NetworkError(f"softmax_cross_entropy: expected 0 ≤ label_smoothing < 1, got {label_smoothing}.")
     rows, wanted = logits.reshape((labels.size, logits.shape[-1])), labels.reshape((labels.size,))
@@ -112,7 +114,7 @@ def binary_cross_entropy_with_logits(logits: Array, targets: Array, reduction: R
     Targets between are probabilities. logits: float32 of any shape; targets: the same shape, any real dtype.
     Raises `LayerShapeError`.
     """
-    targets = _as_targets("binary_cross_entropy_with_logits", logits, targets)
+    logits, targets = _as_targets("binary_cross_entropy_with_logits", logits, targets)
     losses = tensor.logaddexp(logits, 0.0) - logits * targets
     return _reduced("binary_cross_entropy_with_logits", losses, reduction)
 
@@ -121,14 +123,14 @@ def binary_cross_entropy_with_logits(logits: Array, targets: Array, reduction: R
 @register("squared")
 def squared(outputs: Array, targets: Array, reduction: Reduction = "mean") -> Array:
     """(x − t)². outputs: float32 of any shape; targets: the same shape. Raises `LayerShapeError`."""
-    targets = _as_targets("squared", outputs, targets)
+    outputs, targets = _as_targets("squared", outputs, targets)
     return _reduced("squared", tensor.square(outputs - targets), reduction)
 
 
 @register("l1")
 def l1(outputs: Array, targets: Array, reduction: Reduction = "mean") -> Array:
     """|x − t|. outputs: float32 of any shape; targets: the same shape. Raises `LayerShapeError`."""
-    targets = _as_targets("l1", outputs, targets)
+    outputs, targets = _as_targets("l1", outputs, targets)
     return _reduced("l1", tensor.abs(outputs - targets), reduction)
 
 
@@ -141,7 +143,7 @@ def huber(outputs: Array, targets: Array, reduction: Reduction = "mean", delta: 
     """
     if not delta > 0:
         raise NetworkError(f"huber: expected delta > 0, got {delta}.")
-    targets = _as_targets("huber", outputs, targets)
+    outputs, targets = _as_targets("huber", outputs, targets)
     distance = tensor.abs(outputs - targets)
     bounded = tensor.minimum(distance, delta)
     return _reduced("huber", bounded * (distance - bounded * 0.5), reduction)
@@ -156,13 +158,13 @@ def require_labels(function: str, logits: Array, labels: Array) -> None:
         )
 
 
-def _as_targets(function: str, outputs: Array, targets: Array) -> Array:
+def _as_targets(function: str, outputs: Array, targets: Array) -> tuple[Array, Array]:
     if outputs.shape != targets.shape:
         raise LayerShapeError(
             f"{function} expected outputs and targets of one shape, "
             f"got {list(outputs.shape)} and {list(targets.shape)}."
         )
-    return tensor.astype(targets, tensor.float32, copy=False)
+    return in_float32(outputs), tensor.astype(targets, tensor.float32, copy=False)
 
 
 def _reduced(function: str, losses: Array, reduction: str) -> Array:

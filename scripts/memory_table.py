@@ -1,7 +1,7 @@
 """Peak bytes of a training step by batch, with and without checkpoint=, as the table of docs/memory.md.
 
     python scripts/memory_table.py [--models vgg16,resnet152] [--batches 1,2,4] [--segments 8] [--device cpu]
-                                   [--size 224] [--recorded]
+                                   [--size 224] [--recorded] [--precision bfloat16]
 
 A step is forward and backward in training; the weights stay. Bytes are those that arrays occupy beside what
 is there for good (`tensor.memory().peak_bytes`), by a device's own counting; that of --recorded is what a
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import nn
 import tensor
+from nn.mixed_precision import Precision
 
 CLASSES = 1000
 
@@ -37,7 +38,8 @@ def main() -> None:
         network = nn.models.by_name(model, input_shape=shape, classes=CLASSES).initialize(device)
         standing = device.memory().in_use_bytes
         for batch in map(int, options.batches.split(",")):
-            cells = [measured(step_of(network, shape, batch, cut), device, options.recorded) for cut in cuts]
+            steps = (step_of(network, shape, batch, cut, options.precision) for cut in cuts)
+            cells = [measured(step, device, options.recorded) for step in steps]
             print(f"| {model} | {batch} | {' | '.join(cells)} |", flush=True)
         print(f"{model}: {standing / 2**20:,.0f} MiB of weights and gradients", file=sys.stderr)
         del network
@@ -51,11 +53,12 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--recorded", action="store_true", help="what a recording of the step holds")
+    parser.add_argument("--precision", default="float32", help="of nn.value_and_grad")
     return parser.parse_args()
 
 
 def step_of(
-    network: nn.Layer, shape: tuple[int, ...], batch: int, cut: int | None
+    network: nn.Layer, shape: tuple[int, ...], batch: int, cut: int | None, precision: Precision
 ) -> Callable[[], tensor.Array]:
     """Forward and backward of one batch."""
     generator = numpy.random.default_rng(0)
@@ -63,7 +66,9 @@ def step_of(
     x = tensor.asarray(generator.standard_normal((batch, *shape), numpy.float32), device=device)
     y = tensor.asarray(generator.integers(0, CLASSES, batch).astype(numpy.int32), device=device)
     network.randomness.set_step(1, range(batch))
-    step = nn.value_and_grad(network, lambda: nn.softmax_cross_entropy(network(x), y), checkpoint=cut)
+    step = nn.value_and_grad(
+        network, lambda: nn.softmax_cross_entropy(network(x), y), checkpoint=cut, precision=precision
+    )
     return lambda: step()[0]
 
 

@@ -5,6 +5,7 @@ import math
 import tensor
 from nn.errors import NetworkError
 from nn.layer import Layer
+from nn.mixed_precision import in_float32, rounded_like
 from tensor import Array
 
 
@@ -57,10 +58,10 @@ class SiLU(Layer):
 
     def forward(self, x: Array) -> Array:
         with tensor.not_recording_calls():
-            return _silu(x)
+            return rounded_like(x, _silu(in_float32(x)))
 
     def backward(self, gradient: Array, output: Array, x: Array) -> Array:
-        return _silu_backward(gradient, x)
+        return _silu_backward(in_float32(gradient), in_float32(x))
 
 
 class GELU(Layer):
@@ -77,12 +78,12 @@ class GELU(Layer):
 
     def forward(self, x: Array) -> Array:
         with tensor.not_recording_calls():
-            return _gelu(x) if self.approximate == "none" else _gelu_tanh(x)
+            gelu = _gelu if self.approximate == "none" else _gelu_tanh
+            return rounded_like(x, gelu(in_float32(x)))
 
     def backward(self, gradient: Array, output: Array, x: Array) -> Array:
-        if self.approximate == "none":
-            return _gelu_backward(gradient, x)
-        return _gelu_tanh_backward(gradient, x)
+        backward = _gelu_backward if self.approximate == "none" else _gelu_tanh_backward
+        return backward(in_float32(gradient), in_float32(x))
 
 
 class Softmax(Layer):
@@ -99,10 +100,11 @@ class Softmax(Layer):
 
 def softmax(x: Array, axis: int = -1) -> Array:
     """eˣ / Σ eˣ along an axis, without overflow."""
+    wide = in_float32(x)
     with tensor.not_recording_calls():  # what is taken from all cancels out, so no gradient goes there
-        largest = tensor.max(x, axis=axis, keepdims=True)
-    powers = _powers(x, largest)
-    return powers / tensor.sum(powers, axis=axis, keepdims=True)
+        largest = tensor.max(wide, axis=axis, keepdims=True)
+    powers = _powers(wide, largest)
+    return rounded_like(x, powers / tensor.sum(powers, axis=axis, keepdims=True))
 
 
 def _sigmoid(x: Array) -> Array:

@@ -63,7 +63,7 @@ class SelfAttention(Layer):
             raise self.shape_error(f"[N, T, 3 · {self.heads} · d]", x.shape)
         with tensor.not_recording_calls():  # so that nothing of it is kept
             q, k, v = self._heads(x, 3)
-            y = tensor.empty(q.shape, dtype=tensor.float32, device=x.device)
+            y = tensor.empty(q.shape, dtype=x.dtype, device=x.device)
             for rows, seen in self._blocks(q.shape[2]):
                 weights = self._weights(q[:, :, rows], k[:, :, seen], rows)
                 y[:, :, rows] = self._dropped(weights, rows) @ v[:, :, seen]
@@ -98,7 +98,8 @@ class SelfAttention(Layer):
 
     def _weights(self, q: Array, k: Array, rows: slice) -> Array:
         """How much each query takes of each key: [N, heads, queries, keys], each row of sum 1."""
-        scores, scale = q @ k.mT, 1 / math.sqrt(q.shape[-1])
+        with tensor.float32_results():
+            scores, scale = q @ k.mT, 1 / math.sqrt(q.shape[-1])
         if not self.causal:
             return softmax(scores * scale)
         queries = tensor.arange(rows.start, rows.stop, device=q.device)[:, None]

@@ -37,7 +37,7 @@ class _Augmentation(Layer):
     def _check_images(self, x: Array, channels: str = "C") -> None:
         if x.ndim != 4 or 0 in x.shape[1:]:
             raise self.shape_error(f"[N, H, W, {channels}]", x.shape)
-        if x.dtype != tensor.float32:
+        if tensor.dtypes.computed(x.dtype) != tensor.float32:
             raise tensor.errors.DTypeError(f"{self.title}: expected float32, got {x.dtype.name}; use astype.")
 
 

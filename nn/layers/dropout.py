@@ -47,7 +47,7 @@ def dropped(layer: Layer, x: Array, ratio: float, part: int = 0) -> Array:
     """
     if not layer.training or ratio == 0:
         return x
-    if x.dtype != tensor.float32:
+    if tensor.dtypes.computed(x.dtype) != tensor.float32:
         raise tensor.errors.DTypeError(f"{layer.title}: expected float32, got {x.dtype.name}; use astype.")
     samples = layer.randomness.samples_of(x.shape[0], layer.title)
     key = (layer.randomness.seed, zlib.crc32(layer.path.encode()), *((part,) if part else ()))

@@ -6,6 +6,7 @@ import tensor
 from nn.errors import NetworkError
 from nn.initialization import ones
 from nn.layer import Buffer, Layer, Parameter
+from nn.mixed_precision import in_float32, rounded_like
 from tensor import Array
 
 
@@ -39,12 +40,12 @@ class BatchNorm(Layer):
             raise self.shape_error(f"[N, ..., {self.channels}]", x.shape)
         if not self.training:
             scale = self.weight / tensor.sqrt(self.running_var + self.eps)
-            return x * scale + (self.bias - self.running_mean * scale)
-        with tensor.not_recording_calls():
+            return rounded_like(x, x * scale + (self.bias - self.running_mean * scale))
+        with tensor.not_recording_calls(), tensor.float32_results():
             statistics = tensor.batch_statistics(x)
         self.observe("running_mean", statistics[0])
         self.observe("running_var", statistics[2])
-        return tensor.batch_norm(x, statistics, self.weight, self.bias, eps=self.eps)
+        return rounded_like(x, tensor.batch_norm(x, statistics, self.weight, self.bias, eps=self.eps))
 
 
 class LayerNorm(Layer):
@@ -69,9 +70,10 @@ class LayerNorm(Layer):
         if x.shape[x.ndim - len(self.shape) :] != self.shape:
             raise self.shape_error(f"[..., {', '.join(map(str, self.shape))}]", x.shape)
         axes = tuple(range(-len(self.shape), 0))
-        distance = x - tensor.mean(x, axis=axes, keepdims=True)
+        wide = in_float32(x)
+        distance = wide - tensor.mean(wide, axis=axes, keepdims=True)
         variance = tensor.mean(distance * distance, axis=axes, keepdims=True)
-        return distance / tensor.sqrt(variance + self.eps) * self.weight + self.bias
+        return rounded_like(x, distance / tensor.sqrt(variance + self.eps) * self.weight + self.bias)
 
 
 class RMSNorm(Layer):
@@ -92,8 +94,9 @@ class RMSNorm(Layer):
     def forward(self, x: Array) -> Array:
         if x.ndim < 1 or x.shape[-1] != self.channels:
             raise self.shape_error(f"[..., {self.channels}]", x.shape)
-        squares = tensor.mean(x * x, axis=-1, keepdims=True)
-        return x / tensor.sqrt(squares + self.eps) * self.weight
+        wide = in_float32(x)
+        squares = tensor.mean(wide * wide, axis=-1, keepdims=True)
+        return rounded_like(x, wide / tensor.sqrt(squares + self.eps) * self.weight)
 
 
 class GroupNorm(Layer):
@@ -115,8 +118,8 @@ class GroupNorm(Layer):
     def forward(self, x: Array) -> Array:
         if x.ndim < 2 or x.shape[-1] != self.channels:
             raise self.shape_error(f"[N, ..., {self.channels}]", x.shape)
-        parts = x.reshape((x.shape[0], -1, self.groups, self.channels // self.groups))
+        parts = in_float32(x).reshape((x.shape[0], -1, self.groups, self.channels // self.groups))
         distance = parts - tensor.mean(parts, axis=(1, 3), keepdims=True)
         variance = tensor.mean(distance * distance, axis=(1, 3), keepdims=True)
         normal = (distance / tensor.sqrt(variance + self.eps)).reshape(x.shape)
-        return normal * self.weight + self.bias
+        return rounded_like(x, normal * self.weight + self.bias)

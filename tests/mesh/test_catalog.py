@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -111,9 +112,11 @@ def test_a_definition_of_2016_trains_on_the_data_that_it_names(tmp_path: Path) -
 
 
 def test_options_override_and_the_rest_stays() -> None:
-    job = make_job("digits", Options(steps=7, lr=0.5, codec="fp32", seed=3))
+    job = make_job("digits", Options(steps=7, lr=0.5, codec="fp32", seed=3, precision="bfloat16"))
     plain = make_job("digits")
     assert (job.steps, job.codec, job.seed, job.batch) == (7, "fp32", 3, plain.batch)
+    assert (plain.precision, job.precision) == ("float32", "bfloat16")
+    assert job.digest != replace(job, precision="float16").digest
     assert job.optimizer["params"] == {"lr": 0.5, "momentum": 0.9, "weight_decay": 0.0}
     assert job.digest != plain.digest
 

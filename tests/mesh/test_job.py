@@ -42,6 +42,7 @@ def test_the_digest_is_the_hash_of_everything_in_it():
         "evaluate_every": 1,
         "uses": (("a.py", "0"),),
         "length": 32,
+        "precision": "bfloat16",
         "network": nn.models.lenet((28, 28, 1)),
     }
     assert set(changes) == {field.name for field in dataclasses.fields(Job)}
@@ -59,7 +60,8 @@ def test_values_that_make_no_sense(name, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("codec", "zip"), ("block", 0), ("optimizer", {"type": "magic"})]
+    ("name", "value"),
+    [("codec", "zip"), ("block", 0), ("optimizer", {"type": "magic"}), ("precision", "half")],
 )
 def test_what_does_not_exist(name, value):
     with pytest.raises(MeshError):

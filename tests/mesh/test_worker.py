@@ -308,6 +308,26 @@ def test_loss_that_is_not_finite_ends_the_job(store, device):
     assert "--lr" in str(error.value)
 
 
+@pytest.mark.parametrize(("precision", "error"), [("bfloat16", 0.05), ("float16", 0.01)])
+def test_gradients_in_mixed_precision_are_close(store, device, precision, error, monkeypatch):
+    """In micro-batches too, running statistics among them; and the exact state stays float32."""
+    monkeypatch.setattr(workers, "MICRO_BATCH", 50)
+    exact = vector(merged(*one_step(Worker(NORMED, store, device, None))))
+    worker = Worker(replace(NORMED, precision=precision), store, device, None)
+    (update,) = train([worker], range(1, 2))
+    assert weights(worker).dtype == np.float32
+    got = vector(merged(*one_step(Worker(replace(NORMED, precision=precision), store, device, None))))
+    assert 0 < np.linalg.norm(got - exact) < error * np.linalg.norm(exact)
+    assert len(vector(update)) == len(exact)
+
+
+def test_what_is_beyond_float16_ends_the_job(store):
+    worker = Worker(replace(JOB, precision="float16"), store, "numpy", None)
+    worker.network.vector[...] = np.asarray(worker.network.vector) * np.float32(4000)
+    with pytest.raises(JobFailedError, match=r"step 1: .* not finite"):
+        do(worker, Gradient(VIEW, 1, IDS))
+
+
 def test_a_sample_that_breaks_a_layer_is_found_by_whom_it_was_dealt_to(store, device, monkeypatch):
     """In the second piece of a share; and a peer with other samples sees nothing of it."""
     monkeypatch.setattr(workers, "MICRO_BATCH", 20)

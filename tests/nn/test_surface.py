@@ -31,6 +31,7 @@ PROMISED = {
     *("Embedding", "PositionalEmbedding", "MultiHeadAttention", "SelfAttention", "generate"),
     *("value_and_grad", "derivative", "check_gradient", "softmax_cross_entropy", "accuracy"),
     *("first_non_finite", "NonFinite", "Checkpoint"),
+    *("mixed_precision", "LossScale", "in_float32", "rounded_like"),
     *("top_k_accuracy", "perplexity"),
     *(
         "SGD",
