@@ -17,7 +17,7 @@ _KEPT = (
 
 _constants: OrderedDict[tuple[object, ...], Array] = OrderedDict()
 _met: dict[object, Array] = {}  # the same ones, found by the dtype of the array that a number but 0 met
-_PLAIN = frozenset((int, float))
+PLAIN = frozenset((int, float))  # classes of numbers whose meaning their value tells
 
 
 def constant(value: complex, dtype: dtypes.DType, device: Device) -> Array:
@@ -66,7 +66,7 @@ def operands(where: str, a: Operand, b: Operand) -> tuple[Array, Array]:
 def _like(where: str, value: object, met: Array) -> Array:
     key = (
         (value, value.__class__, met.dtype, met.storage.device)
-        if value.__class__ in _PLAIN and value
+        if value.__class__ in PLAIN and value
         else None
     )
     found = _met.get(key)

@@ -6,12 +6,13 @@ from typing import Any
 import numpy
 
 from tensor import dtypes
-from tensor.array import Array
+from tensor.array import Array, Layout
 from tensor.device import Device
 from tensor.dtypes import DType
 from tensor.errors import DTypeError
 from tensor.pointwise import producer
-from tensor.primitive import primitive
+from tensor.prepared import prepared
+from tensor.primitive import Prepared, primitive
 
 
 def _convert(x: Any, dtype: DType) -> Any:
@@ -45,14 +46,15 @@ def _conversion(source: DType, target: DType) -> str:
     return "a"
 
 
-def _convert_opencl(x: Array, dtype: DType) -> Array:
+def _prepare(x: Layout, dtype: DType) -> Prepared:
     compute = dtypes.computed(x.dtype)
-    return producer(_conversion(compute, dtype), compute, dtype, x.layout)(x)
+    return producer(_conversion(compute, dtype), compute, dtype, x)
 
 
-_ASTYPE = primitive("astype", numpy=_convert, opencl=_convert_opencl, stores=True)
+_ASTYPE = primitive("astype", numpy=_convert, prepare=_prepare, stores=True)
 
 
+@prepared
 def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: "Device | str | None" = None) -> Array:
     """x in another dtype (or x itself, with copy=False, if it has it); on `device` if that is given.
 

@@ -1,7 +1,8 @@
 """The table of primitives, and the one function through which every call of one goes.
 
 A primitive is one operation with its two forms side by side: `numpy`, which takes and returns NumPy arrays
-and is the specification, and `opencl`, which takes and returns arrays and launches kernels. A view (reshape,
+and is the specification, and `opencl`, which takes and returns arrays and launches kernels; or `prepare`,
+which takes layouts instead and returns what launches kernels for all arrays that have them. A view (reshape,
 slicing) has one form for both, since it only computes strides.
 
     double = tensor.primitive("double", numpy=lambda x: x * 2, opencl=launch_double)
@@ -25,6 +26,8 @@ from tensor.device import Device, NumpyDevice
 from tensor.dtypes import STORED, DType, HostArray, computed, float32, kind, promote
 from tensor.errors import MeshError, OutOfMemoryError, RecordError
 from tensor.memory import Storage, outside_scopes
+
+Prepared = Callable[..., Array]  # takes the arrays for which it was prepared
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +65,8 @@ class _Taping(threading.local):
     float32_results = False
 
 
-class _Forgetful(list[Call]):
-    """The tape of a watched thread that nobody tapes."""
+class Forgetful(list[Call]):
+    """The tape of a thread that is watched, while nobody needs the calls as they are."""
 
     def append(self, call: Call) -> None:
         pass
@@ -100,7 +103,7 @@ def calls_through(runner: Runner) -> Iterator[None]:
 def not_recording_calls() -> Iterator[None]:
     """Suspend the tape inside the block; what watches this thread is told of calls all the same."""
     outer = taping.tape
-    taping.tape = None if taping.watch is None or outer is None else _Forgetful()
+    taping.tape = None if taping.watch is None or outer is None else Forgetful()
     try:
         yield
     finally:
@@ -121,7 +124,7 @@ def float32_results() -> Iterator[None]:
 
 def is_taped() -> bool:
     """Whether somebody needs the calls of this thread as they are; who only watches does not."""
-    return taping.tape is not None and not isinstance(taping.tape, _Forgetful)
+    return taping.tape is not None and not isinstance(taping.tape, Forgetful)
 
 
 @contextmanager
@@ -130,7 +133,7 @@ def watching_calls(watch: Watch) -> Iterator[None]:
     outer = taping.tape, taping.watch
     taping.watch = watch
     if taping.tape is None:
-        taping.tape = _Forgetful()
+        taping.tape = Forgetful()
     try:
         yield
     finally:
@@ -152,6 +155,7 @@ class Primitive:
     view: Callable[..., Array] | None = None
     in_place: bool = field(default=False, kw_only=True)
     stores: bool = field(default=False, kw_only=True)
+    prepare: Callable[..., Prepared] | None = field(default=None, kw_only=True)
 
     def __call__(self, *inputs: Array, **parameters: Any) -> Array:
         tape = taping.tape
@@ -194,11 +198,22 @@ class Primitive:
             return self._run_in_float32(inputs, parameters)
         if isinstance(device, NumpyDevice):
             return self._run_numpy(device, inputs, parameters)
-        assert self.opencl is not None
         if not _is_native(device, inputs, result):
             return self._run_on_host(inputs, parameters)
+        if self.prepare is not None:
+            return self.prepare(*[each.layout for each in inputs], **parameters)(*inputs)
+        assert self.opencl is not None
         output: Array | None = self.opencl(*inputs, **parameters)
         return inputs[0] if output is None else output
+
+    def launch_for(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Prepared | None:
+        """What does the same for all arrays with the layouts of these; None if kernels alone do not do it."""
+        result = parameters.get("dtype")
+        if self.prepare is None or not _is_native(inputs[0].device, inputs, result):
+            return None
+        if not self.stores and (result in STORED or any(each.dtype in STORED for each in inputs)):
+            return None
+        return self.prepare(*[each.layout for each in inputs], **parameters)
 
     def _run_in_float32(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
         """For float16 and bfloat16, which are given back where `float32_results` does not forbid it."""
@@ -262,6 +277,8 @@ class Primitive:
 
 
 def _is_native(device: Device, inputs: tuple[Array, ...], result: Any) -> bool:
+    if isinstance(device, NumpyDevice):
+        return False
     for each in inputs:
         if not device.holds(each.dtype):
             return False
@@ -289,19 +306,27 @@ def primitive(
     view: Callable[..., Array] | None = None,
     in_place: bool = False,
     stores: bool = False,
+    prepare: Callable[..., Prepared] | None = None,
 ) -> Primitive:
-    """Add an operation to the table: either `numpy` and `opencl`, or `view` alone. Names are unique.
+    """Add an operation to the table: `numpy` and one of `opencl` and `prepare`, or `view` alone. Names are
+    unique.
 
     `numpy(*numpy_arrays, **parameters)` returns a new NumPy array, `opencl(*arrays, **parameters)` a new
     Array on the same device; with `in_place` both write into their inputs instead. `through_host(numpy)`
-    gives an `opencl` form that computes on the host. Neither meets float16 or bfloat16, but float32 in place
-    of them, unless it `stores` them itself.
+    gives an `opencl` form that computes on the host. `prepare(*layouts, **parameters)` returns a function of
+    arrays with these layouts that does what `opencl` would; small operations pay for it once (`prepared`).
+    None of these meets float16 or bfloat16, but float32 in place of them, unless it `stores` them itself.
     """
     if name in PRIMITIVES:
         raise MeshError(f"There is a primitive named {name} already; give yours another name.")
-    if (view is None) == (numpy is None or opencl is None):
-        raise MeshError(f"Primitive {name} needs either numpy= and opencl=, or view= alone.")
-    made = PRIMITIVES[name] = Primitive(name, numpy, opencl, view, in_place=in_place, stores=stores)
+    forms = sum(each is not None for each in (opencl, prepare))
+    if (forms, numpy is None) != ((1, False) if view is None else (0, True)):
+        raise MeshError(
+            f"Primitive {name} needs numpy= and one of opencl= and prepare=, or view= and nothing else."
+        )
+    made = PRIMITIVES[name] = Primitive(
+        name, numpy, opencl, view, in_place=in_place, stores=stores, prepare=prepare
+    )
     return made
 
 

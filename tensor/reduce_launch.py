@@ -26,6 +26,7 @@ from tensor.layout import (
     power_of_two,
 )
 from tensor.preset import Launch, Preset, Producer
+from tensor.primitive import Prepared
 
 _CPU_WIDTH = 1024  # outputs side by side in the kernel `columns`: WIDTH there
 _CPU_WORK = 16384  # elements below which another work-item costs more than it saves
@@ -219,11 +220,11 @@ class Reduction:
 
 
 @lru_cache(maxsize=8192)
-def reducers(x: Layout, axis: Shape, keepdims: bool, what: Reduction) -> tuple[Producer, ...]:
-    """The launches of a reduction of an array of layout x, each for the result of the one before."""
+def reducer(x: Layout, axis: Shape, keepdims: bool, what: Reduction) -> Prepared:
+    """The reduction of an array of layout x: one launch, or several, each for what the one before made."""
     output = layout_like(x, reduced_shape(x.shape, axis, keepdims), what.dtype)
     if 0 in output.shape:
-        return (Producer(output, None),)
+        return Producer(output, None)
     plan = _plan(x.device, *split_parts(x.shape, x.strides, axis), "")
     defines: Defines = {
         "T_IN": OPENCL_NAMES[x.dtype],
@@ -239,9 +240,10 @@ def reducers(x: Layout, axis: Shape, keepdims: bool, what: Reduction) -> tuple[P
     kernel = built(x.device, _file(x.device), plan.kernel, defines)
     first = _launch(kernel, plan, chunks, what.divide_by)
     if plan.chunks == 1 or plan.finishes:
-        return (Producer(output, first),)
-    rest = reducers(chunks, (0,), False, replace(what, centred=False) if what.centred else what)
-    return (Producer(chunks, first), *rest)
+        return Producer(output, first)
+    rest = reducer(chunks, (0,), False, replace(what, centred=False) if what.centred else what)
+    of_chunks = Producer(chunks, first)
+    return lambda *arrays: rest(of_chunks(*arrays))
 
 
 def reduced_shape(shape: Shape, axis: Shape, keepdims: bool) -> Shape:
@@ -256,19 +258,15 @@ BETTER = {
 }
 
 
-def choose(x: Array, axis: Shape, keepdims: bool, which: str) -> Array:
-    """The index (int64) within the reduced axes of the first element that is the "max" or the "min"."""
-    first, second = _choosers(x.layout, axis, keepdims, which)
-    chosen = first(x)
-    return chosen if second is None else second(x, chosen)
-
-
 @lru_cache(maxsize=8192)
-def _choosers(x: Layout, axis: Shape, keepdims: bool, which: str) -> tuple[Producer, Producer | None]:
-    """The launch for each chunk, and the one that chooses among chunks if there are several."""
+def chooser(x: Layout, axis: Shape, keepdims: bool, which: str) -> Prepared:
+    """The index (int64) within the reduced axes of the first element that is the "max" or the "min".
+
+    If there are chunks, a second launch chooses among theirs.
+    """
     device, output = x.device, layout_like(x, reduced_shape(x.shape, axis, keepdims), dtypes.int64)
     if 0 in output.shape:
-        return Producer(output, None), None
+        return Producer(output, None)
     kept, reduced = split_parts(x.shape, x.strides, axis, in_order=True)
     plan = _plan(device, kept, reduced, "arg_")
     defines: Defines = {
@@ -281,13 +279,15 @@ def _choosers(x: Layout, axis: Shape, keepdims: bool, which: str) -> tuple[Produ
     kernel = built(device, _file(device), plan.kernel, defines)
     first = _launch(kernel, plan, chunks_layout)
     if plan.chunks == 1 or plan.finishes:
-        return Producer(output, first), None
-    chunks = Producer(chunks_layout, first)
+        return Producer(output, first)
+    of_chunks = Producer(chunks_layout, first)
     kernel = built(device, _file(device), "arg_chunks", defines)
     if device.kind == "cpu":
         each = max(1, _CPU_WORK // plan.chunks)
         numbers = (plan.chunks, each, *plan.numbers[2:])  # without `chunk` and its own `each`
-        return chunks, Producer(output, Preset(kernel, (-(-kept.count // each),), (1,), numbers))
-    items = -(-kept.count // _GPU_ITEMS) * _GPU_ITEMS
-    second = Preset(kernel, (items,), (_GPU_ITEMS,), (plan.chunks, *plan.numbers[1:]))
-    return chunks, Producer(output, second)
+        second = Preset(kernel, (-(-kept.count // each),), (1,), numbers)
+    else:
+        items = -(-kept.count // _GPU_ITEMS) * _GPU_ITEMS
+        second = Preset(kernel, (items,), (_GPU_ITEMS,), (plan.chunks, *plan.numbers[1:]))
+    among_chunks = Producer(output, second)
+    return lambda values: among_chunks(values, of_chunks(values))

@@ -8,14 +8,15 @@ from typing import Any
 import numpy
 
 from tensor import dtypes
-from tensor.array import Array, Shape
+from tensor.array import Array, Layout, Shape
 from tensor.constants import constant
 from tensor.conversion import astype
 from tensor.dtypes import DType
 from tensor.elementwise import not_equal, sqrt
 from tensor.errors import DTypeError, ShapeError
-from tensor.primitive import primitive
-from tensor.reduce_launch import Reduction, choose, reduced_shape, reducers
+from tensor.prepared import prepared
+from tensor.primitive import Prepared, primitive
+from tensor.reduce_launch import Reduction, chooser, reduced_shape, reducer
 from tensor.views import assign
 
 Axis = int | tuple[int, ...] | None
@@ -83,51 +84,48 @@ def _reduction(name: str, dtype: DType, divide_by: float = 0, centred: bool = Fa
     return Reduction(_COMBINE[name], _identity(name, dtype), dtype, divide_by, centred)
 
 
-def _run(name: str, x: Array, axis: Shape, keepdims: bool, dtype: DType | None = None) -> Array:
-    for produce in reducers(x.layout, axis, keepdims, _reduction(name, dtype or x.dtype)):
-        x = produce(x)
-    return x
+def _prepare(name: str, x: Layout, axis: Shape, keepdims: bool, dtype: DType | None = None) -> Prepared:
+    return reducer(x, axis, keepdims, _reduction(name, dtype or x.dtype))
 
 
-def _run_mean(x: Array, axis: Shape, keepdims: bool) -> Array:
+def _prepare_mean(x: Layout, axis: Shape, keepdims: bool) -> Prepared:
     dtype, count = dtypes.floating(x.dtype), product_of(x.shape[a] for a in axis)
     if count == 0:
         return _not_a_number(x, axis, keepdims)
-    for produce in reducers(x.layout, axis, keepdims, _reduction("sum", dtype, count)):
-        x = produce(x)
-    return x
+    return reducer(x, axis, keepdims, _reduction("sum", dtype, count))
 
 
-def _run_var(x: Array, axis: Shape, keepdims: bool, correction: float) -> Array:
+def _prepare_var(x: Layout, axis: Shape, keepdims: bool, correction: float) -> Prepared:
     """Twice through the elements: for the mean, and for the distances from it."""
     dtype, count = dtypes.floating(x.dtype), product_of(x.shape[a] for a in axis) - correction
     if count <= 0:
         return _not_a_number(x, axis, keepdims)
-    mean = _run_mean(x, axis, True)
-    first, *rest = reducers(x.layout, axis, keepdims, _reduction("sum", dtype, count, True))
-    output = first(x, mean)
-    for produce in rest:
-        output = produce(output)
-    return output
+    mean = _prepare_mean(x, axis, True)
+    spread = reducer(x, axis, keepdims, _reduction("sum", dtype, count, True))
+    return lambda values: spread(values, mean(values))
 
 
-def _not_a_number(x: Array, axis: Shape, keepdims: bool) -> Array:
-    dtype = dtypes.floating(x.dtype)
-    output = Array.new(reduced_shape(x.shape, axis, keepdims), dtype, x.device)
-    assign(output, constant(float("nan"), dtype, x.device))
-    return output
+def _not_a_number(x: Layout, axis: Shape, keepdims: bool) -> Prepared:
+    dtype, shape = dtypes.floating(x.dtype), reduced_shape(x.shape, axis, keepdims)
+
+    def launch(values: Array) -> Array:
+        output = Array.new(shape, dtype, values.device)
+        assign(output, constant(float("nan"), dtype, values.device))
+        return output
+
+    return launch
 
 
-_SUM = primitive("sum", numpy=partial(_total, numpy.sum), opencl=partial(_run, "sum"))
-_PROD = primitive("prod", numpy=partial(_total, numpy.prod), opencl=partial(_run, "prod"))
-_MEAN = primitive("mean", numpy=_mean, opencl=_run_mean)
-_VAR = primitive("var", numpy=_var, opencl=_run_var)
-_MAX = primitive("max", numpy=partial(_chosen, numpy.max), opencl=partial(_run, "max"))
-_MIN = primitive("min", numpy=partial(_chosen, numpy.min), opencl=partial(_run, "min"))
-_ANY = primitive("any", numpy=partial(_chosen, numpy.any), opencl=partial(_run, "any"))
-_ALL = primitive("all", numpy=partial(_chosen, numpy.all), opencl=partial(_run, "all"))
-_ARGMAX = primitive("argmax", numpy=partial(_index_of, numpy.argmax), opencl=partial(choose, which="max"))
-_ARGMIN = primitive("argmin", numpy=partial(_index_of, numpy.argmin), opencl=partial(choose, which="min"))
+_SUM = primitive("sum", numpy=partial(_total, numpy.sum), prepare=partial(_prepare, "sum"))
+_PROD = primitive("prod", numpy=partial(_total, numpy.prod), prepare=partial(_prepare, "prod"))
+_MEAN = primitive("mean", numpy=_mean, prepare=_prepare_mean)
+_VAR = primitive("var", numpy=_var, prepare=_prepare_var)
+_MAX = primitive("max", numpy=partial(_chosen, numpy.max), prepare=partial(_prepare, "max"))
+_MIN = primitive("min", numpy=partial(_chosen, numpy.min), prepare=partial(_prepare, "min"))
+_ANY = primitive("any", numpy=partial(_chosen, numpy.any), prepare=partial(_prepare, "any"))
+_ALL = primitive("all", numpy=partial(_chosen, numpy.all), prepare=partial(_prepare, "all"))
+_ARGMAX = primitive("argmax", numpy=partial(_index_of, numpy.argmax), prepare=partial(chooser, which="max"))
+_ARGMIN = primitive("argmin", numpy=partial(_index_of, numpy.argmin), prepare=partial(chooser, which="min"))
 
 
 # --- the functions ------------------------------------------------------------------------------------------
@@ -181,23 +179,27 @@ def _summable(x: Array, dtype: Any) -> tuple[Array, DType]:
     return (astype(x, target) if truncates else x), target
 
 
+@prepared
 def sum(x: Array, /, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Array:
     """Sum over axes (all by default) in `dtype`; integers and bool are summed in int64 or uint64."""
     values, target = _summable(x, dtype)
     return _SUM(values, axis=axes_of("sum", x, axis), keepdims=keepdims, dtype=target)
 
 
+@prepared
 def prod(x: Array, /, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Array:
     """Product over axes (all by default) in `dtype`; integers and bool are multiplied in int64 or uint64."""
     values, target = _summable(x, dtype)
     return _PROD(values, axis=axes_of("prod", x, axis), keepdims=keepdims, dtype=target)
 
 
+@prepared
 def mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Mean over axes, in float32 for integers; NaN over no elements."""
     return _MEAN(x, axis=axes_of("mean", x, axis), keepdims=keepdims)
 
 
+@prepared
 def var(x: Array, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Array:
     """Mean squared distance from the mean over axes: Σ(x − mean)² / (N − correction); NaN where N ≤
     correction."""
@@ -209,21 +211,25 @@ def std(x: Array, /, axis: Axis = None, correction: float = 0.0, keepdims: bool 
     return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
+@prepared
 def max(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Largest element over axes; NaN if there is one."""
     return _MAX(x, axis=_chosen_axes("max", x, axis), keepdims=keepdims)
 
 
+@prepared
 def min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Smallest element over axes; NaN if there is one."""
     return _MIN(x, axis=_chosen_axes("min", x, axis), keepdims=keepdims)
 
 
+@prepared
 def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether one element over axes is not 0; False over no elements."""
     return _ANY(_as_bool(x), axis=axes_of("any", x, axis), keepdims=keepdims)
 
 
+@prepared
 def all(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether every element over axes is not 0; True over no elements."""
     return _ALL(_as_bool(x), axis=axes_of("all", x, axis), keepdims=keepdims)
@@ -233,11 +239,13 @@ def _as_bool(x: Array) -> Array:
     return x if x.dtype == dtypes.bool_ else not_equal(x, 0)
 
 
+@prepared
 def argmax(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Array:
     """Index (int64) of the first largest element along an axis, or in the whole array; NaN is largest."""
     return _ARGMAX(x, axis=_chosen_axes("argmax", x, axis), keepdims=keepdims)
 
 
+@prepared
 def argmin(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Array:
     """Index (int64) of the first smallest element along an axis, or in the whole array; NaN is smallest."""
     return _ARGMIN(x, axis=_chosen_axes("argmin", x, axis), keepdims=keepdims)

@@ -13,7 +13,7 @@ import numpy
 
 from tensor import dtypes
 from tensor.array import Array, Layout, Operand, layout_like
-from tensor.constants import operands
+from tensor.constants import PLAIN, operands
 from tensor.dtypes import DType
 from tensor.errors import DTypeError
 from tensor.layout import broadcast_shape
@@ -24,6 +24,7 @@ from tensor.primitive import Primitive, primitive, taping
 Result = Literal["same", "float", "bool", "component"]
 Unary = Callable[[Array], Array]
 _KEPT = 8192  # launches per operation; a program whose shapes are ever new begins again then
+_KEPT_NUMBERS = 256  # that an operation met
 Binary = Callable[[Operand, Operand], Array]
 
 # Which dtypes an operation takes, by the letters of numpy.dtype.kind.
@@ -83,18 +84,17 @@ def _run_numpy(operation: Operation, *inputs: Any) -> Any:
     return output.copy() if any(output is each for each in inputs) else output
 
 
-def _run_opencl(operation: Operation, *inputs: Array) -> Array:
-    layouts = tuple([each.layout for each in inputs])
-    produce = operation.ready.get(layouts)
-    if produce is None:
+def _prepare(operation: Operation, *inputs: Layout) -> Producer:
+    """The launch for inputs of these layouts."""
+    found = operation.ready.get(inputs)
+    if found is None:
         if len(operation.ready) >= _KEPT:
             operation.ready.clear()
-        produce = operation.ready[layouts] = _producer(operation, layouts)
-    return produce(*inputs)
+        found = operation.ready[inputs] = _producer(operation, *inputs)
+    return found
 
 
-def _producer(operation: Operation, inputs: tuple[Layout, ...]) -> Producer:
-    """The launch for inputs of these layouts."""
+def _producer(operation: Operation, *inputs: Layout) -> Producer:
     compute, result = dtypes_of(operation, *(each.dtype for each in inputs))
     shape = broadcast_shape(operation.name, *(each.shape for each in inputs))
     output = layout_like(inputs[0], shape, result)
@@ -107,8 +107,8 @@ OPERATIONS: dict[str, Operation] = {}
 def elementwise(operation: Operation) -> Primitive:
     """The primitive of an operation, in the table."""
     OPERATIONS[operation.name] = operation
-    definition, launch = partial(_run_numpy, operation), partial(_run_opencl, operation)
-    return primitive(operation.name, numpy=definition, opencl=launch, stores=True)
+    definition, launch = partial(_run_numpy, operation), partial(_prepare, operation)
+    return primitive(operation.name, numpy=definition, prepare=launch, stores=True)
 
 
 def unary(
@@ -147,14 +147,27 @@ def binary(
     """The public function of an operation on two arrays, or an array and a number."""
     operation = Operation(name, expression, definition, result, kinds)
     apply, ready = elementwise(operation), operation.ready
+    met: dict[
+        tuple[Layout, type, Operand], tuple[Producer, Array]
+    ] = {}  # numbers on the right, with launches
 
     def call(x1: Operand, x2: Operand, /) -> Array:
+        key = None
         if type(x1) is not Array or type(x2) is not Array:
+            if type(x1) is Array and type(x2) in PLAIN and x2:  # 0.0 and −0.0 would be one key
+                key = x1.layout, type(x2), x2
+                found = met.get(key)
+                if found is not None and taping.tape is None:
+                    return found[0](x1, found[1])
             x1, x2 = operands(name, x1, x2)
         try:
             produce = ready[x1.layout, x2.layout]
         except KeyError:  # nothing is prepared, or it is no launch
             return apply(x1, x2)
+        if key is not None:
+            if len(met) >= _KEPT_NUMBERS:
+                met.clear()
+            met[key] = produce, x2
         return produce(x1, x2) if taping.tape is None else apply(x1, x2)
 
     _name(call, name, doc)

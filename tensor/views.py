@@ -4,13 +4,14 @@ replace."""
 from math import prod
 from typing import Any
 
-from tensor.array import Array, Shape, contiguous_strides
+from tensor.array import Array, Layout, Shape, contiguous_strides
 from tensor.axes import sizes_of
 from tensor.conversion import astype
 from tensor.errors import ShapeError
 from tensor.layout import broadcast_strides, collapse
 from tensor.pointwise import launch, producer
-from tensor.primitive import primitive
+from tensor.prepared import prepared
+from tensor.primitive import Prepared, primitive
 
 ViewKey = tuple[int | slice | None, ...]
 
@@ -18,13 +19,14 @@ ViewKey = tuple[int | slice | None, ...]
 # --- copies -------------------------------------------------------------------------------------------------
 
 
-def _copy_opencl(x: Array) -> Array:
-    return producer("a", x.dtype, x.dtype, x.layout)(x)
+def _prepare_copy(x: Layout) -> Prepared:
+    return producer("a", x.dtype, x.dtype, x)
 
 
-_COPY = primitive("copy", numpy=lambda x: x.copy(), opencl=_copy_opencl, stores=True)
+_COPY = primitive("copy", numpy=lambda x: x.copy(), prepare=_prepare_copy, stores=True)
 
 
+@prepared
 def copy(x: Array) -> Array:
     """A contiguous copy with memory of its own."""
     return _COPY(x)
