@@ -127,8 +127,9 @@ void gemm_blocks(const __global float *restrict packed_a, const __global float *
                                 c + (long)m * N + n, N, m_end - m, min(TILE_COLUMNS, n_end - n), k > 0);
 }
 
-// A small product in one launch. One group computes mc × TILE_COLUMNS of C: it packs its own panel of B, kc steps at a
-// time, into its slice of `panels` (kc · TILE_COLUMNS elements each), and reads A where it lies.
+// A small product in one launch. One group computes mc × TILE_COLUMNS of C: it packs its own panel of B, PANEL_DEPTH
+// steps at a time, and reads A where it lies. (A CPU has one address space, so a pointer to the panel is a global one.)
+#define PANEL_DEPTH 256
 #define LEFT(i) row##i[at]
 #define ROW_POINTER(i) const __global float *row##i = left_rows + min(i, rows - 1) * m_stride;
 inline void multiply_rows(const __global float *restrict left_rows, long m_stride, long k_stride,
@@ -144,20 +145,20 @@ inline void multiply_rows(const __global float *restrict left_rows, long m_strid
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void gemm_small(const __global float *restrict a, long a_offset, long a_batch_stride, long m_stride, long ak_stride,
-                const __global float *restrict b, long b_offset, long b_batch_stride, long bk_stride, long n_stride,
-                __global float *panels, __global float *restrict c, long c_offset, int M, int N, int K, int mc, int kc)
+void gemm_small(__global float *restrict c, long c_offset, const __global float *restrict a, long a_offset,
+                const __global float *restrict b, long b_offset, long a_batch_stride, long m_stride, long ak_stride,
+                long b_batch_stride, long bk_stride, long n_stride, int M, int N, int K, int mc)
 {
     const int n = get_group_id(0) * TILE_COLUMNS, columns = min(TILE_COLUMNS, N - n);
     const int m_begin = get_group_id(1) * mc, m_end = min(M, m_begin + mc);
     const long batch = get_group_id(2);
-    const long group = (batch * get_num_groups(1) + get_group_id(1)) * get_num_groups(0) + get_group_id(0);
-    __global float *panel = panels + group * kc * TILE_COLUMNS;
+    float own_panel[PANEL_DEPTH * TILE_COLUMNS] __attribute__((aligned(64)));
+    __global float *panel = (__global float *)(ulong)own_panel;
     a += a_offset + batch * a_batch_stride;
     b += b_offset + batch * b_batch_stride + n * n_stride;
     c += c_offset + batch * M * (long)N + n;
-    for (int k = 0; k < K; k += kc) {
-        const int depth = min(kc, K - k);
+    for (int k = 0; k < K; k += PANEL_DEPTH) {
+        const int depth = min(PANEL_DEPTH, K - k);
         pack_columns(b + k * bk_stride, bk_stride, n_stride, columns, depth, panel);
         for (int m = m_begin; m < m_end; m += TILE_ROWS)
             multiply_rows(a + m * m_stride + k * ak_stride, m_stride, ak_stride, panel, depth, c + (long)m * N, N,

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What a small eager operation costs the host, as a ratio to enqueuing a kernel whose arguments are set.
 
-    python scripts/bench_eager.py [--device cpu] [--elements 1000] [--json]
+    python scripts/bench_eager.py [--device cpu] [--elements 1000] [--without-driver] [--json]
 
 Both in turn in one process: the best of many rounds of a few calls each, with the queue empty before and its
-emptying not counted. `raw` is pyopencl.enqueue_nd_range_kernel alone, of our own kernel for a + b.
+emptying not counted. `raw` is pyopencl.enqueue_nd_range_kernel alone, of our own kernel for a + b. A CPU runs
+kernels on the same cores meanwhile; `--without-driver` enqueues nothing, so that Python's part is left (and a
+call of nothing for `raw`), which other work disturbs less.
 """
 
 import argparse
@@ -28,7 +30,6 @@ def call_s(device: Any, operation: Callable[[], object]) -> float:
 def operations(device: Any, count: int) -> dict[str, Callable[[], object]]:
     """The raw enqueue first, then ours."""
     import numpy
-    import pyopencl
 
     import tensor
     from tensor.pointwise import prepare
@@ -39,7 +40,8 @@ def operations(device: Any, count: int) -> dict[str, Callable[[], object]]:
     assert preset is not None
     preset(a.copy(), a, b)
     kernel, sizes = preset.idle_kernel, preset.sizes
-    enqueue, queue = pyopencl.enqueue_nd_range_kernel, device.queue.raw
+    enqueue, queue = device.queue.driver_enqueue, device.queue.raw
+    wide, narrow = a[: count // 10 * 10].reshape(-1, 10), b[:100].reshape(10, 10)
     return {
         "raw": lambda: enqueue(queue, kernel, *sizes),
         "a + b": lambda: a + b,
@@ -49,6 +51,7 @@ def operations(device: Any, count: int) -> dict[str, Callable[[], object]]:
         "sum(a)": lambda: tensor.sum(a),
         "astype(a, int32)": lambda: tensor.astype(a, "int32"),
         "a.copy()": lambda: a.copy(),
+        "[n, 10] @ [10, 10]": lambda: wide @ narrow,
         "a[1:]": lambda: a[1:],
     }
 
@@ -59,11 +62,14 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu", help="as tensor.device takes it")
     parser.add_argument("--elements", type=int, default=1000)
+    parser.add_argument("--without-driver", action="store_true", help="enqueue nothing")
     parser.add_argument("--json", action="store_true", help="one JSON line per operation")
     options = parser.parse_args()
     import tensor
 
     device = tensor.device(options.device)
+    if options.without_driver:
+        device.queue.driver_enqueue = lambda *_: None
     chosen = operations(device, options.elements)
     best = dict.fromkeys(chosen, float("inf"))
     for _ in range(ROUNDS):

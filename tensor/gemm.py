@@ -7,6 +7,7 @@ from tensor import dtypes
 from tensor.array import Array
 from tensor.device import Device
 from tensor.kernel import built
+from tensor.preset import Preset
 
 TILE_ROWS, TILE_COLUMNS = 6, 16  # cpu_tile.h with two vectors a row
 SMALL = 512**3  # up to here one launch that packs as it goes is as fast as three (docs/log.md)
@@ -47,12 +48,9 @@ class Product:
         return self.count * self.M * self.N
 
 
-def launch(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
-    """c[count, M, N] = a · b, row-major from `c_offset` on; no size is zero."""
-    if sizes.M * sizes.N * sizes.K <= SMALL or sizes.M <= 96:
-        launch_small(device, sizes, a, b, c, c_offset)
-    else:
-        launch_packed(device, sizes, a, b, c, c_offset)
+def is_small(sizes: Product) -> bool:
+    """Whether one launch is as fast as three."""
+    return sizes.M * sizes.N * sizes.K <= SMALL or sizes.M <= 96
 
 
 def ceil_div(value: int, step: int) -> int:
@@ -71,30 +69,21 @@ def scratch(device: Device, size: int) -> Array:
     return Array.new((size,), dtypes.float32, device)
 
 
-def launch_small(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
-    panels, rows, depth = ceil_div(sizes.N, TILE_COLUMNS), 96, min(sizes.K, 256)
+def prepare_small(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Preset:
+    """One launch, which packs as it goes. Called with the arrays c, a and b."""
+    panels, rows = ceil_div(sizes.N, TILE_COLUMNS), 96
     while rows > 12 and panels * ceil_div(sizes.M, rows) * sizes.count < 4 * device.compute_units:
         rows //= 2
-    groups = (panels, ceil_div(sizes.M, rows), sizes.count)
-    packed = scratch(device, groups[0] * groups[1] * groups[2] * depth * TILE_COLUMNS)
-    small = built(device, "gemm_cpu.cl", "gemm_small")
-    sides = (*a.arguments(), *b.arguments())
-    small(
-        groups,
-        *sides,
-        packed.buffer,
-        c,
-        c_offset,
-        sizes.M,
-        sizes.N,
-        sizes.K,
-        rows,
-        depth,
-        local_size=(1, 1, 1),
+    return Preset(
+        built(device, "gemm_cpu.cl", "gemm_small"),
+        (panels, ceil_div(sizes.M, rows), sizes.count),
+        (1, 1, 1),
+        (*a.strides, *b.strides, sizes.M, sizes.N, sizes.K, rows),
     )
 
 
 def launch_packed(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
+    """c[count, M, N] = a · b, row-major from `c_offset` on, in three launches; no size is zero."""
     M, N, K = sizes.M, sizes.N, sizes.K
     row_panels, column_panels = ceil_div(M, TILE_ROWS), ceil_div(N, TILE_COLUMNS)
     packed_a = scratch(device, sizes.count * row_panels * TILE_ROWS * K)

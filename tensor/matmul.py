@@ -1,7 +1,7 @@
 """The matrix product: NumPy's definition, and kernels for CPUs and GPUs.
 
-float32 is what `tensor.gemm` (CPUs), `gemm_gpu` and `gemm_wgmma` (tf32) are made for; other real dtypes have
-one plain kernel (`tensor.matmul_any`).
+float32 is what `tensor.gemm` and `gemm_narrow` (CPUs), `gemm_gpu` and `gemm_wgmma` (tf32) are made for; other
+real dtypes have one plain kernel (`tensor.matmul_any`).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy
 
-from tensor import dtypes, gemm, gemm_gpu, gemm_wgmma, matmul_any
+from tensor import dtypes, gemm, gemm_gpu, gemm_narrow, gemm_wgmma, matmul_any
 from tensor.array import Array, Layout, Shape, contiguous_strides, layout_like
 from tensor.conversion import astype
 from tensor.device import Device
@@ -118,10 +118,19 @@ def _prepared(a: Layout, precision: Precision, sizes: Product, left: Matrices, r
     if a.dtype != dtypes.float32:
         return _SettingAll(partial(matmul_any.launch, dtype=a.dtype), a.device, sizes, left, right)
     if a.device.kind == "cpu":
-        return _SettingAll(gemm.launch, a.device, sizes, left, right)
+        return _prepared_on_cpu(a.device, sizes, left, right)
     if precision != "float32" and "tf32" in precisions(a.device) and gemm_wgmma.suits(sizes, left, right):
         return gemm_wgmma.prepare(a.device, sizes, left, right)
     return gemm_gpu.prepare(a.device, sizes, left, right)
+
+
+def _prepared_on_cpu(device: Device, sizes: Product, left: Matrices, right: Matrices) -> Launch:
+    narrow = gemm_narrow.prepare(device, sizes, left, right)
+    if narrow is not None:
+        return narrow
+    if gemm.is_small(sizes):
+        return gemm.prepare_small(device, sizes, left, right)
+    return _SettingAll(gemm.launch_packed, device, sizes, left, right)
 
 
 _MATMUL = primitive("matmul", numpy=_matmul_numpy, opencl=_matmul_opencl)

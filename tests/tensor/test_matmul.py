@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import tensor
-from tensor import gemm, gemm_gpu, gpu_tile
+from tensor import gemm, gemm_gpu, gemm_narrow, gpu_tile
 from tensor.array import Array
 from tensor.device import Device
 
@@ -113,6 +113,11 @@ def on_gpu(c: Array, a: Array, b: Array, sizes: gemm.Product) -> None:
     gemm_gpu.prepare(a.device, sizes, left, right)(c, a, b)
 
 
+def small(c: Array, a: Array, b: Array, sizes: gemm.Product) -> None:
+    left, right = (gemm.Matrices(None, x.offset, 0, *x.strides) for x in (a, b))
+    gemm.prepare_small(a.device, sizes, left, right)(c, a, b)
+
+
 def launched(multiply: Multiply, a: Array, b: Array) -> Array:
     output = tensor.full((a.shape[0], b.shape[1]), float("nan"), device=a.device)
     multiply(output, a, b, gemm.Product(1, *output.shape, a.shape[1]))
@@ -120,7 +125,7 @@ def launched(multiply: Multiply, a: Array, b: Array) -> Array:
 
 
 @OPENCL_DEVICES
-@pytest.mark.parametrize("multiply", [by_launch(gemm.launch_packed), by_launch(gemm.launch_small), on_gpu])
+@pytest.mark.parametrize("multiply", [by_launch(gemm.launch_packed), small, on_gpu])
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
 @pytest.mark.parametrize(
@@ -133,6 +138,51 @@ def test_each_kernel_by_itself(
     left = tensor.asarray(a.T.copy(), device=device).T if left_turned else tensor.asarray(a, device=device)
     right = tensor.asarray(b.T.copy(), device=device).T if right_turned else tensor.asarray(b, device=device)
     agree(launched(multiply, left, right).numpy(), a, b)
+
+
+NARROW = [
+    *[(77, 1, 8), (1, 77, 100), (50, 2, 9), (3, 65, 31), (131, 4, 300), (5, 131, 517), (61, 6, 24)],
+    *[(7, 40, 255), (8, 8, 64), (9, 100, 257), (129, 10, 100), (10, 33, 41), (12, 200, 53)],
+]
+
+
+@OPENCL_DEVICES
+@pytest.mark.parametrize("left_turned", [False, True])
+@pytest.mark.parametrize("right_turned", [False, True])
+@pytest.mark.parametrize(("M", "N", "K"), NARROW)
+def test_narrow_products(
+    device: Device, M: int, N: int, K: int, left_turned: bool, right_turned: bool
+) -> None:
+    """Slices with infinite numbers around them: what is read or written too far shows."""
+    a, b = random(2, M, K), random(2, K, N)
+    left, right = amid_infinities(a, left_turned, device), amid_infinities(b, right_turned, device)
+    output = tensor.full(2 * M * N + 16, -7.0, device=device)
+    sides = (gemm.Matrices(None, x.offset, *x.strides) for x in (left, right))
+    launch = gemm_narrow.prepare(device, gemm.Product(2, M, N, K), *sides)
+    assert launch is not None
+    launch(output[8:-8], left, right)
+    values = output.numpy()
+    assert numpy.all(values[:8] == -7)
+    assert numpy.all(values[-8:] == -7)
+    agree(values[8:-8].reshape(2, M, N), a, b)
+
+
+def amid_infinities(x: Any, turned: bool, device: Device) -> Array:
+    """A view with the values of x; turned, its columns are dense."""
+    inside = x.swapaxes(1, 2) if turned else x
+    around = tensor.asarray(numpy.pad(inside, 9, constant_values=numpy.inf), device=device)
+    view = around[9:-9, 9:-9, 9:-9]
+    return view.mT if turned else view
+
+
+@EVERY_DEVICE
+def test_an_infinity_before_the_last_steps_counts_once(device: Device) -> None:
+    """The last steps of k that are no whole vector are read with some that were read before."""
+    a, b = numpy.ones((70, 13), numpy.float32), numpy.ones((13, 3), numpy.float32)
+    a[5, 7], b[7, 1] = numpy.inf, -1.0
+    ours = (tensor.asarray(a, device=device) @ tensor.asarray(b, device=device)).numpy()
+    assert ours[5].tolist() == [numpy.inf, -numpy.inf, numpy.inf]
+    assert numpy.isfinite(numpy.delete(ours, 5, 0)).all()
 
 
 @OPENCL_DEVICES

@@ -1,0 +1,74 @@
+"""Launching kernels/gemm_narrow.cl: c = a · b on CPUs where c has few columns or few rows."""
+
+from dataclasses import dataclass
+
+from tensor.device import Device
+from tensor.gemm import Matrices, Product, ceil_div
+from tensor.kernel import built
+from tensor.preset import Preset
+
+# Up to how many columns or rows it pays (docs/log.md): of more, tiles of 16 waste less.
+_MOST_ACROSS, _MOST_ALONG, _MOST_ALONG_TURNED = 12, 10, 12
+_AT_ONCE = 8  # columns in a tile at most, as in the kernel
+# Vectors of the wide side in a tile, for 1, 2, … columns: what 16 registers hold.
+_ROWS = (8, 6, 4, 3, 2, 2, 1, 1)
+_WORK = 2**17  # multiplications below which another group costs more than it saves
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """The product as the kernel has it: out[length, few] = wide[length, depth] · narrow[depth, few]."""
+
+    turned: bool  # whether the narrow matrix is the left one
+    length: int
+    few: int
+    depth: int
+    out: tuple[int, int]  # elements along the length, and along the few
+    wide: tuple[int, int, int]  # … along the stack, the length, the depth
+    narrow: tuple[int, int, int]  # … along the stack, the depth, the few
+
+
+def _sides(sizes: Product, a: Matrices, b: Matrices) -> _Sides:
+    M, N, K = sizes.M, sizes.N, sizes.K
+    if N <= M:
+        return _Sides(False, M, N, K, (N, 1), a.strides, b.strides)
+    return _Sides(True, N, M, K, (1, N), (b.stack, b.columns, b.rows), (a.stack, a.columns, a.rows))
+
+
+def prepare(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Preset | None:
+    """The launch, called with the arrays c, a and b; None where the general form is no slower."""
+    sides = _sides(sizes, a, b)
+    columns = ceil_div(sides.few, ceil_div(sides.few, _AT_ONCE))
+    rows = _ROWS[columns - 1]
+    if _pays_along(sides):
+        name, tile = "narrow_along", rows
+    elif sides.wide[1] == 1 and sides.length >= 8 * rows and sides.few <= _MOST_ACROSS:
+        name, tile = "narrow_across", 8 * rows
+    else:
+        return None
+    wanted = min(4 * device.compute_units, sizes.size * sizes.K // _WORK)
+    blocks = max(1, min(ceil_div(wanted, sizes.count), ceil_div(sides.length, tile)))
+    each = ceil_div(ceil_div(sides.length, tile), blocks) * tile
+    return Preset(
+        built(
+            device, "gemm_narrow.cl", name, {"COLUMNS": columns, "ROWS": rows, "TURNED": int(sides.turned)}
+        ),
+        (ceil_div(sides.length, each), sizes.count),
+        (1, 1),
+        (
+            sides.length * sides.few,
+            *sides.out,
+            *sides.wide,
+            *sides.narrow,
+            sides.length,
+            sides.depth,
+            sides.few,
+            each,
+        ),
+    )
+
+
+def _pays_along(sides: _Sides) -> bool:
+    """Whether vectors along k pay: adding up their lanes has to be small beside the products."""
+    most = _MOST_ALONG_TURNED if sides.turned else _MOST_ALONG
+    return sides.wide[2] == 1 and sides.few <= most and sides.depth >= max(8, 4 * sides.few)
