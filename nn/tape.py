@@ -10,11 +10,13 @@ with the same parameters on the same arrays, so with the same bits. No layer's P
 does beside its calls, such as observing a batch's statistics or drawing the key of a mask, happens once.
 """
 
+import math
 import weakref
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import tensor
@@ -36,12 +38,13 @@ class Value:
     """One array on the tape. `array` is there as long as its values are to be kept; `leads` says whether a
     gradient has to reach it."""
 
-    __slots__ = ("array", "known_as", "leads", "made_at", "size_bytes", "used_until", "valueless")
+    __slots__ = ("array", "is_read", "known_as", "leads", "made_at", "size_bytes", "used_until", "valueless")
 
     def __init__(self, array: Array, leads: bool, made_at: int) -> None:
         self.array: Array | None = None
         self.known_as = weakref.ref(array)
         self.leads = leads
+        self.is_read = False  # by a derivative
         self.made_at = made_at
         self.used_until = made_at
         self.size_bytes = array.size_bytes
@@ -78,19 +81,48 @@ class Step:
         return self.primitive(*inputs, **self.parameters)  # type: ignore[arg-type]  # all are there
 
 
-@dataclass
 class Segment:
-    """The steps [begin, end), and how many bytes of them come back when it is restored."""
+    """The steps [begin, end), and what they have made."""
 
-    begin: int
-    end: int
-    size_bytes: int
+    def __init__(self, begin: int, end: int, values: Sequence[Value]) -> None:
+        self.begin, self.end = begin, end
+        self.values = values
+
+    def forget(self) -> None:
+        """Keep nothing of what is used in here alone."""
+        for value in self.values:
+            if value.used_until < self.end:
+                value.array = None
+
+    @property
+    def leaving_bytes(self) -> int:
+        """How large is what it keeps for others."""
+        return sum(value.size_bytes for value in self.values if value.array is not None)
+
+    @property
+    def returning_bytes(self) -> int:
+        """How large is what derivatives read when it is restored."""
+        return sum(
+            value.size_bytes
+            for value in self.values
+            if value.is_read and value.array is None and value.used_until > value.made_at
+        )
+
+    def joined_by(self, other: "Segment") -> tuple["Segment", int, int]:
+        """Both in one; how many bytes it need not keep any more, and how many then return."""
+        both = Segment(self.begin, other.end, [*self.values, *other.values])
+        between = [value for value in self.values if value.array is not None and value.used_until < other.end]
+        returning = self.returning_bytes + other.returning_bytes
+        returning += sum(value.size_bytes for value in between if value.is_read)
+        return both, sum(value.size_bytes for value in between), returning
 
 
 @dataclass(frozen=True)
 class Segments:
-    """What is computed again: the calls of each of `layers` (by their ids), neighbours joined until `most`
-    segments are left."""
+    """What is computed again: the calls of each of `layers` (by their ids).
+
+    With `most`, neighbours are joined until no more than that are left, and where that saves memory.
+    """
 
     layers: Collection[int] = ()
     most: int | None = None
@@ -162,6 +194,7 @@ class Tape:
             self._in_segments.update(each.storage for each in (*inputs, output))
         arrays = {id(value): x for value, x in zip((*values, result), (*inputs, output), strict=True)}
         for value in _read_on_the_way_back(self.steps[-1]):
+            value.is_read = True
             value.array = arrays[id(value)]
 
     @contextmanager
@@ -176,28 +209,31 @@ class Tape:
         finally:
             self._begin = None
         if begin < len(self.steps):
-            self._segments.append(Segment(begin, len(self.steps), self._forget(begin, len(self.steps))))
-        if self.plan.most is not None and len(self._segments) > self.plan.most:
-            self._join_smallest()
+            made = dict.fromkeys(step.output for step in self.steps[begin:])
+            segment = Segment(begin, len(self.steps), [value for value in made if value.made_at >= begin])
+            segment.forget()
+            self._segments.append(segment)
+            while self.plan.most is not None and self._join_two(self.plan.most):
+                pass
 
-    def _forget(self, begin: int, end: int) -> int:
-        """Keep nothing of what these steps made for themselves alone; returns how many bytes they were."""
-        size_bytes = 0
-        for step in self.steps[begin:end]:
-            made = step.output
-            if made.array is not None and made.made_at >= begin and made.used_until < end:
-                size_bytes += made.size_bytes
-                made.array = None
-        return size_bytes
+    def _join_two(self, most: int) -> bool:
+        """Make one of two neighbours, if there are more than `most` or if it saves bytes.
 
-    def _join_smallest(self) -> None:
-        """Make one of the two neighbours that together are smallest, so that all become about as large."""
-        pairs = zip(self._segments, self._segments[1:], strict=False)
-        sizes = [first.size_bytes + second.size_bytes for first, second in pairs]
-        at = sizes.index(min(sizes))
-        begin, end = self._segments[at].begin, self._segments[at + 1].end
-        self._forget(begin, end)  # what went from one to the other
-        self._segments[at : at + 2] = [Segment(begin, end, sizes[at])]
+        A step holds what leaves all segments and what returns in one, so the pair is chosen for which the sum
+        of the first and the largest of the second becomes least.
+        """
+        returning = [segment.returning_bytes for segment in self._segments]
+        best, best_bytes = None, 0 if len(self._segments) <= most else math.inf
+        for at, (first, second) in enumerate(pairwise(self._segments)):
+            both, saved_bytes, return_bytes = first.joined_by(second)
+            change_bytes = max(return_bytes, *returning) - max(returning) - saved_bytes
+            if change_bytes < best_bytes:
+                best, best_bytes = (at, both), change_bytes
+        if best is not None:
+            at, both = best
+            both.forget()
+            self._segments[at : at + 2] = [both]
+        return best is not None
 
     def _require_harmless(self, primitive: Primitive, inputs: tuple[Array, ...]) -> None:
         known = [self._find(each) for each in inputs]
