@@ -3,8 +3,10 @@
     python scripts/bench_model.py vgg16 --batch 2 [--size 224] [--device cpu] [--torch cpu] [--rounds 3]
 
 One JSON line on stdout: the relative difference of the losses and of each parameter's gradient (largest, in
-the
-norm), and the best rates of both. A timing on a shared machine means nothing by itself: only the ratio does.
+the norm), and the best rates of both. With --double also how far all gradients are from PyTorch's in float64:
+ours, PyTorch's in float32, and ours from those where each ReLU passes and each pooling chooses what they do
+in ours, which leaves the arithmetic alone. A timing on a shared machine means nothing by itself: only the
+ratio does.
 """
 
 import argparse
@@ -46,6 +48,8 @@ def main() -> None:
     )
     facts = {"model": options.model, "batch": options.batch, "size": options.size, "device": device.name}
     facts |= differences(network, twin, ours(), theirs())
+    if options.double:
+        facts |= from_double(network, twin, images, labels)
     print(json.dumps(facts | rates(device, ours, theirs, options)))
 
 
@@ -58,6 +62,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--torch", default="cpu", help="PyTorch's: cpu or cuda")
     parser.add_argument("--threads", type=int, default=2, help="of PyTorch")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--double", action="store_true", help="compare with float64 too")
     return parser.parse_args()
 
 
@@ -105,6 +110,24 @@ def differences(network: nn.Layer, twin: Twin, our_loss: float, their_loss: floa
         "gradient_difference": float(numpy.linalg.norm(ours - whole) / numpy.linalg.norm(whole)),
         "worst_parameter": [worst, apart[worst]],
     }
+
+
+def from_double(network: nn.Layer, single: Twin, images: Any, labels: Any) -> dict[str, float]:
+    """How far all gradients together are from those in float64, relative to these."""
+    exact = Twin(network, torch, dtype=torch.float64)
+    x, y = torch.tensor(images).double(), torch.tensor(labels).long()
+    ours = {name: numpy.asarray(gradient) for name, gradient in network.gradients().items()}
+
+    def apart(of: dict[str, Any], truth: dict[str, Any]) -> float:
+        squares = sum(float(numpy.square(of[name] - right).sum()) for name, right in truth.items())
+        return float(numpy.sqrt(squares / sum(float(numpy.square(each).sum()) for each in truth.values())))
+
+    their_step(exact, x, y)()
+    truth = exact.gradients()
+    facts = {"from_float64": apart(ours, truth), "pytorch_from_float64": apart(single.gradients(), truth)}
+    exact.follow(tensor.asarray(images, device=network.vector.device))
+    their_step(exact, x, y)()
+    return facts | {"from_float64_on_the_same_branches": apart(ours, exact.gradients())}
 
 
 def rates(device: tensor.Device, ours: Any, theirs: Any, options: argparse.Namespace) -> dict[str, float]:

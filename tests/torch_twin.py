@@ -31,13 +31,30 @@ class Twin:
             )
             for name, x in network.parameters().items()
         }
+        self._routes: dict[str, Any] = {}
+
+    def follow(self, x: Any) -> None:
+        """From now on let each ReLU pass, and each MaxPool2d choose, what they do in our network given x.
+
+        Rounding alone decides where a sum is next to 0, or two of them next to each other; and one that falls
+        the other way moves a gradient by more than all of the arithmetic does.
+        """
+        blobs = {"data": x}
+        for node in self.nodes:
+            inputs = [blobs[name] for name in node.inputs]
+            if isinstance(node.layer, nn.ReLU | nn.MaxPool2d):
+                self._routes[node.name] = self._torch.tensor(_channels_first(numpy.asarray(inputs[0])))
+            blobs[node.output] = node.layer(*inputs)
 
     def __call__(self, x: Any) -> Any:
         blobs = {"data": x.permute(0, 3, 1, 2) if x.ndim == 4 else x}
         for node in self.nodes:
             own = {name: self.parameters.get(f"{node.name}.{name}") for name in ("weight", "bias")}
             apply: Apply = getattr(self, f"_{type(node.layer).__name__}")
-            blobs[node.output] = apply(node.layer, *[blobs[name] for name in node.inputs], **own)
+            inputs = [blobs[name] for name in node.inputs]
+            if node.name in self._routes:
+                own["route"] = self._routes[node.name].to(inputs[0].device)
+            blobs[node.output] = apply(node.layer, *inputs, **own)
         return blobs[self._output]
 
     def gradients(self) -> dict[str, Any]:
@@ -56,10 +73,16 @@ class Twin:
     def _BatchNorm(self, layer: Any, x: Any, weight: Any, bias: Any) -> Any:  # noqa: N802
         return self._functional.batch_norm(x, None, None, weight, bias, True, eps=layer.eps)
 
-    def _MaxPool2d(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
-        return self._functional.max_pool2d(
-            x, layer.size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode
+    def _MaxPool2d(self, layer: Any, x: Any, route: Any = None, **_: Any) -> Any:  # noqa: N802
+        y, places = self._functional.max_pool2d(
+            x if route is None else route,
+            layer.size,
+            layer.stride,
+            layer.padding,
+            ceil_mode=layer.ceil_mode,
+            return_indices=True,
         )
+        return y if route is None else x.flatten(2).gather(2, places.flatten(2)).reshape(places.shape)
 
     def _AvgPool2d(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
         return self._functional.avg_pool2d(x, layer.size, layer.stride, layer.padding, layer.ceil_mode)
@@ -67,8 +90,8 @@ class Twin:
     def _GlobalAvgPool2d(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
         return x.mean((2, 3))
 
-    def _ReLU(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
-        return self._torch.relu(x)
+    def _ReLU(self, layer: Any, x: Any, route: Any = None, **_: Any) -> Any:  # noqa: N802
+        return self._torch.relu(x) if route is None else x * (route > 0)
 
     def _ReLU6(self, layer: Any, x: Any, **_: Any) -> Any:  # noqa: N802
         return self._functional.relu6(x)
