@@ -57,10 +57,10 @@ def value_and_grad(
     in several pieces; begin with `network.gradient[...] = 0`. Nothing waits for the device, so all of it may
     be recorded by `tensor.record`; `on_gradient` is a `tensor.host_call`, which a replay calls again.
 
-    `checkpoint` saves memory for another forward pass: the network is cut in so many segments, of about equal
-    bytes, and of each only what enters it is kept; or the paths of layers, each of which becomes one, such as
-    ["layer1", "layer2"]. The results have the same bits. Cuts lie between the layers that a Sequential or a
-    Graph calls, or the network itself.
+    `checkpoint` saves memory for another forward pass: the network is cut in so many segments at most, where
+    that saves most, and of each only what enters it is kept; or the paths of layers, each of which becomes
+    one, such as ["layer1", "layer2"]. The results have the same bits. Cuts lie between the layers that a
+    Sequential or a Graph calls, or the network itself.
 
     `precision` "bfloat16" or "float16" rounds parameters, and what flows through the network and back, to 16
     bits (see `nn.mixed_precision`); gradients of parameters are summed up and stored in float32. float16

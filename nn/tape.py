@@ -95,11 +95,6 @@ class Segment:
                 value.array = None
 
     @property
-    def leaving_bytes(self) -> int:
-        """How large is what it keeps for others."""
-        return sum(value.size_bytes for value in self.values if value.array is not None)
-
-    @property
     def returning_bytes(self) -> int:
         """How large is what derivatives read when it is restored."""
         return sum(
