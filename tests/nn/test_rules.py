@@ -92,3 +92,44 @@ def test_rules_agree_with_pytorch(
         else:
             assert gradient is not None
             numpy.testing.assert_allclose(numpy.asarray(gradient), wanted.grad.numpy(), rtol=1e-4, atol=1e-4)
+
+
+ALIKE = [
+    "acos",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "cosh",
+    "sinh",
+    "tan",
+    "erf",
+    "expm1",
+    "log10",
+    "log1p",
+    "log2",
+]
+ALIKE += ["reciprocal", "positive", "square", "sin", "cos"]
+
+
+@pytest.mark.parametrize("name", [*ALIKE, "acosh", "atan2", "hypot", "logaddexp", "var"])
+def test_rules_of_functions_that_pytorch_calls_the_same(
+    name: str, generator: numpy.random.Generator, torch: Any
+) -> None:
+    """And each reads no more than it says: what is not said has no values by then."""
+    values = [generator.uniform(0.2, 0.9, 12).astype(numpy.float32) for _ in range(2)]
+    values[0] += name == "acosh"
+    count = 2 if name in ("atan2", "hypot", "logaddexp") else 1
+    right = [torch.tensor(value, requires_grad=True) for value in values[:count]]
+    options = {"correction": 1} if name == "var" else {}
+    expected = getattr(torch, name)(*right, **options)
+    weights = generator.standard_normal(tuple(expected.shape)).astype(numpy.float32)
+    expected.backward(torch.tensor(weights))
+
+    arrays = [tensor.asarray(value, device="numpy") for value in values[:count]]
+    found: dict[int, Array | None] = {}
+    with recording(arrays) as tape:
+        output = getattr(tensor, name)(*[x * 1.0 for x in arrays], **options)
+    differentiate(tape, output, tensor.asarray(weights, device="numpy"), found.__setitem__)
+    for index, wanted in enumerate(right):
+        numpy.testing.assert_allclose(numpy.asarray(found[index]), wanted.grad.numpy(), rtol=1e-5, atol=1e-5)
