@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from nn.errors import NetworkError, SaveError
 from nn.interchange.onnx_library import onnx_library
 
+_OLDEST = 7  # since when operators broadcast as NumPy does
+
 Shape = tuple[int | None, ...]  # None: not known, or any
 
 
@@ -28,6 +30,8 @@ class OnnxFile:
         self.shapes = dict(_shapes(graph))
         inputs = [each.name for each in graph.input if each.name not in self._given]
         outputs = [each.name for each in graph.output]
+        if self.opset < _OLDEST:
+            raise NetworkError(f"{path} is of opset {self.opset}; expected at least {_OLDEST}, of 2018.")
         if len(inputs) != 1 or len(outputs) != 1:
             raise NetworkError(f"{path} takes {inputs} and gives {outputs}; expected one of each.")
         self.input, self.output = inputs[0], outputs[0]

@@ -18,6 +18,8 @@ def _batch_norm(call: Call) -> Value:
     names = ("weight", "bias", "running_mean", "running_var")
     arrays: dict[str, Any] = {name: call.array(str(place)) for place, name in enumerate(names, 1)}
     given = call.attributes
+    if given.get("training_mode", 0) or not given.get("spatial", 1):
+        raise call.error("it normalises by the batch, or each pixel by itself; expected running statistics")
     layer = BatchNorm(arrays["weight"].size, given.get("epsilon", _EPS), 1 - given.get("momentum", 0.9))
     return call.layer(layer, call.channels(), **arrays)
 

@@ -45,8 +45,8 @@ class Reading:
 
     def __init__(self, file: OnnxFile) -> None:
         self.file = file
-        if file.input not in file.shapes:
-            raise NetworkError(f"{file.path}: the shape of its input {file.input!r} is not known.")
+        if not file.shapes.get(file.input):
+            raise NetworkError(f"{file.path}: its input {file.input!r} has no axis for the samples.")
         shape = file.shapes[file.input][1:]
         form = Form.CHANNELS_LAST if len(shape) == 3 else Form.SAME
         self.values = {file.input: Value(file.input, shape, form)}

@@ -242,6 +242,10 @@ def test_a_graph_deeper_than_pythons_stack(tmp_path: Path) -> None:
         (X, "float[3, N]", "y = Transpose (input)", {}, r"in the order \[1, 0\], for which there"),
         (IMAGE, "float[N, 144]", "y = Flatten (input)", {}, "would have to be transposed first"),
         (
+            *(X, X, "y, m, v = BatchNormalization <training_mode = 1> (input, w, w, w, w)"),
+            *({"w": numpy.ones(3, numpy.float32)}, "it normalises by the batch"),
+        ),
+        (
             *(IMAGE, "float[N, 3, 3, 4]"),
             "y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], pads = [0, 0, 1, 1], "
             "count_include_pad = 1> (input)",
@@ -326,6 +330,19 @@ def test_arrays_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "two.data").write_bytes(b"short")
     with pytest.raises(SaveError, match=r"is not a sound ONNX file|is damaged"):
         nn.import_onnx(path, "numpy")
+
+
+def test_graphs_of_other_forms_get_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "network.onnx"
+    old = written(path, f"agraph ({X} input) => ({X} y) {{ y = Relu (input) }}", {}, 6)
+    with pytest.raises(nn.NetworkError, match="is of opset 6; expected at least 7, of 2018"):
+        nn.import_onnx(old)
+    two = written(path, f"agraph ({X} a, {X} b) => ({X} y) {{ y = Add (a, b) }}", {})
+    with pytest.raises(nn.NetworkError, match=r"takes \['a', 'b'\] and gives \['y'\]; expected one of each"):
+        nn.import_onnx(two)
+    number = written(path, "agraph (float input) => (float y) { y = Relu (input) }", {})
+    with pytest.raises(nn.NetworkError, match="its input 'input' has no axis for the samples"):
+        nn.import_onnx(number)
 
 
 def test_damage_and_sizes_that_lie_get_a_sentence(tmp_path: Path) -> None:
