@@ -25,9 +25,10 @@ typedef struct {
 } left_walk;
 typedef left_walk right_walk;
 
-#ifndef BK
-#define BK 8
+#ifndef SLICES
+#define SLICES 1
 #endif
+#define BK (8 * SLICES)
 
 // Rows past the end repeat the last one: nobody stores their products.
 inline left_point left_begin(const operands o, int row) { return (min(row, o.M - LEFT_WIDTH) - o.first_row) * o.m_stride; }

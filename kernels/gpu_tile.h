@@ -16,7 +16,8 @@
 //     LEFT_ALONG_K                                 1 if neighbours along k are neighbours in memory, else 0
 //     LEFT_WIDTH                                   how many neighbouring rows are moved at once: 4 with ASYNC where they are
 //                                                  aligned to 16 bytes and all there or none, else 1
-// -D BM, BN, WARPS_M, WARPS_N (of at most 64 × 64 each), ASYNC.
+// -D BM, BN, WARPS_M, WARPS_N (of at most 64 × 64 each), ASYNC; SLICES of a group's warps, each with its share of every
+// BK = 8 · SLICES columns, for products with too few tiles to fill the device with warps: their sums meet at the end.
 
 // CPUs run these kernels in tests only, and take seconds to compile the unrolled form.
 #if CPU
@@ -25,10 +26,15 @@
 #define UNROLL _Pragma("unroll")
 #endif
 
-#ifndef BK
-#define BK 8
+#ifndef SLICES
+#define SLICES 1
 #endif
-#define ITEMS (WARPS_M * WARPS_N * 32)
+#ifndef BK
+#define BK (8 * SLICES)
+#endif
+#define STEPS (BK / SLICES)
+#define SLICE_ITEMS (WARPS_M * WARPS_N * 32)
+#define ITEMS (SLICE_ITEMS * SLICES)
 #define WARP_ROWS (BM / WARPS_M)
 #define WARP_COLUMNS (BN / WARPS_N)
 // The 32 work-items of a warp stand 4 × 8, each with 4 × 4 elements, and repeat over the warp's tile.
@@ -47,7 +53,7 @@
 
 #if ASYNC
 #ifndef STAGES
-#define STAGES 4
+#define STAGES (SLICES > 1 ? 3 : 4)
 #endif
 #define MOVE(to, from, inside, slot, width)                                                                            \
     asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"                                                       \
@@ -55,21 +61,26 @@
                     "r"((inside) ? 4 * (width) : 0))
 #define MOVED() asm volatile("cp.async.commit_group;" ::: "memory")
 #define ARRIVED() asm volatile("cp.async.wait_group %0;" :: "n"(STAGES - 2) : "memory")
+#define ALL_ARRIVED() asm volatile("cp.async.wait_group 0;" ::: "memory")
 #else
 #undef STAGES
 #define STAGES 2
 #define MOVE(to, from, inside, slot, width) slot = (inside) ? *(from) : 0
 #define MOVED()
 #define ARRIVED()
+#define ALL_ARRIVED()
 #endif
-#define LOCAL (STAGES * (LEFT_LOCAL + RIGHT_LOCAL))
+#define STAGES_LOCAL (STAGES * (LEFT_LOCAL + RIGHT_LOCAL))
+#define SUMS_LOCAL (SLICES > 1 ? BM * BN : 0)
+#define LOCAL (STAGES_LOCAL > SUMS_LOCAL ? STAGES_LOCAL : SUMS_LOCAL)
 
 // C[row, column] for the group's rows and columns and k in [k_begin, k_end); c has `pitch` elements a row.
 // `local_memory` has LOCAL elements.
 inline void group_tile(const operands o, int first_row, int first_column, int M, int N, int k_begin, int k_end,
                        __global float *c, long pitch, __local float *local_memory)
 {
-    const int item = get_local_id(0), warp = item / 32, lane = item % 32;
+    const int item = get_local_id(0), slice = item / SLICE_ITEMS, in_slice = item % SLICE_ITEMS;
+    const int warp = in_slice / 32, lane = item % 32;
     // Two rows of lanes interleaved: neighbours then read the same 16 bytes, and a read of local memory takes half the time.
     const int row = warp / WARPS_N * WARP_ROWS + (lane / 16 * 2 + lane % 2) * 4;
     const int column = warp % WARPS_N * WARP_COLUMNS + lane % 16 / 2 * 4;
@@ -162,16 +173,16 @@ inline void group_tile(const operands o, int first_row, int first_column, int M,
     for (int k = k_begin; k < k_end; k += BK) {
         ARRIVED();
         barrier(CLK_LOCAL_MEM_FENCE);
-        const __local float *from_left = left + stage * LEFT_LOCAL + row;
-        const __local float *from_right = right + stage * RIGHT_LOCAL + column;
+        const __local float *from_left = left + stage * LEFT_LOCAL + slice * STEPS * LEFT_PITCH + row;
+        const __local float *from_right = right + stage * RIGHT_LOCAL + slice * STEPS * RIGHT_PITCH + column;
         float4 x[2][ROW_BLOCKS], y[2][COLUMN_BLOCKS];   // of the present step and of the next one
         READ(0);
         UNROLL
-        for (int step = 0; step < BK; ++step) {
-            if (step + 1 < BK)
+        for (int step = 0; step < STEPS; ++step) {
+            if (step + 1 < STEPS)
                 READ(step + 1);
-            if (step < BK / 2)
-                FETCH(free_stage, step, BK / 2);   // a few at a time: reads of local memory wait behind them
+            if (step < STEPS / 2)
+                FETCH(free_stage, step, STEPS / 2);   // a few at a time: reads of local memory wait behind them
             UNROLL
             for (int i = 0; i < ROW_BLOCKS; ++i)
                 UNROLL
@@ -187,6 +198,26 @@ inline void group_tile(const operands o, int first_row, int first_column, int M,
         free_stage = stage;
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
+
+#if SLICES > 1
+    __local float4 *sums = (__local float4 *)local_memory;   // a slice's, the same element of all items side by side
+    ALL_ARRIVED();
+    UNROLL
+    for (int other = 1; other < SLICES; ++other) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (slice == other)
+            UNROLL
+            for (int i = 0; i < ROW_BLOCKS * 4 * COLUMN_BLOCKS; ++i)
+                sums[i * SLICE_ITEMS + in_slice] = sum[i / COLUMN_BLOCKS][i % COLUMN_BLOCKS];
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (slice == 0)
+            UNROLL
+            for (int i = 0; i < ROW_BLOCKS * 4 * COLUMN_BLOCKS; ++i)
+                sum[i / COLUMN_BLOCKS][i % COLUMN_BLOCKS] += sums[i * SLICE_ITEMS + in_slice];
+    }
+    if (slice > 0)
+        return;
+#endif
 
     const int vectors = N % 4 == 0 && pitch % 4 == 0 && (ulong)c % sizeof(float4) == 0;
     UNROLL

@@ -7,9 +7,10 @@
 //   groups  sums, products and extremes · arg_groups  argmax, which writes indices within the reduced part
 //   arg_chunks  chooses among the chunks' indices, an item per output
 // -D KEPT_NDIM, REDUCED_NDIM: axes of the parts, so that their sizes stay in registers
-// -D LAST_FINISHES 1: chunks go to `parts`, and the last group that comes to a block of outputs reduces them, in their
-//    order; `counters` has a 0 for each block, before and after. Where groups cannot see each other's writes (0), a second
+// -D LAST_FINISHES 1: chunks go to `parts` (for argmax indices, and behind all of them the elements), and the last group
+//    that comes to a block of outputs reduces them, in their order; `counters` has a 0 for each block, before and after. Where groups cannot see each other's writes (0), a second
 //    launch does it.
+// -D WEIGHTED 1: element i of the reduced part is multiplied by weights[i · weight_step]: a matrix by a vector
 #include "reduction.h"
 
 #define JOIN_(a, b) a##b
@@ -77,13 +78,9 @@
 #else
 #define SHOW_WRITES mem_fence(CLK_GLOBAL_MEM_FENCE);
 #endif
-// The group writes its chunk's results; only the last group of a block of outputs goes on.
-#define LAST_GROUP_GOES_ON(results)                                                                      \
+// After a group has written its chunk's results: only the last group of a block of outputs goes on.
+#define LAST_GROUP_GOES_ON                                                                               \
   __local int is_last;                                                                                   \
-  if (share == 0 && o < kept_count) {                                                                    \
-    FOR_LANES parts[parts_offset + get_group_id(1) * kept_count + o + k] = results[k];                   \
-    SHOW_WRITES                                                                                          \
-  }                                                                                                      \
   barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);                                                   \
   if (item == 0) {                                                                                       \
     is_last = atomic_inc(counters + get_group_id(0)) + 1 == get_num_groups(1);                           \
@@ -93,7 +90,12 @@
   barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);                                                   \
   if (!is_last) return;
 #define CHUNK_OF_OUT 0
-#define AT_ONCE 4   // chunks' results that an item has on their way
+// Chunks' results that an item has on their way; more registers would leave room for fewer groups.
+#ifdef COMBINE
+#define AT_ONCE 4
+#else
+#define AT_ONCE (LANES == 4 ? 1 : 4)
+#endif
 #define EACH_AT_ONCE                                                                                     \
   UNROLL                                                                                                 \
   for (int j = 0; j < AT_ONCE; ++j)
@@ -116,9 +118,28 @@
     const T_ACC four = COMBINE(pq, rs);                                                                  \
     totals[k] = COMBINE(totals[k], four);                                                                \
   }
-#define TAKE_VECTOR(v) TAKE_FOUR(0, v.s0, v.s1, v.s2, v.s3)
-#define TAKE_LANE(k, lane) TAKE(k, a lane)
-#define TAKE_FOUR_LANES(k, lane) TAKE_FOUR(k, a lane, b lane, c lane, d lane)
+#if WEIGHTED
+#define WEIGHT_ARGUMENTS , __global const T_IN *restrict weights, const long weights_offset
+#define WEIGHT_STEP_ARGUMENT , const long weight_step
+#define WEIGH(v, at) ((v) * weights[weights_offset + (at) * weight_step])
+#define WEIGH_VECTOR(v, at)                                                                              \
+  ((v) * (whole_weights ? *(__global const JOIN(T_IN, 4) *)(weights + weights_offset + (at))             \
+                        : (JOIN(T_IN, 4))(WEIGH(1, at), WEIGH(1, (at) + 1), WEIGH(1, (at) + 2), WEIGH(1, (at) + 3))))
+#else
+#define WEIGHT_ARGUMENTS
+#define WEIGHT_STEP_ARGUMENT
+#define WEIGH(v, at) (v)
+#define WEIGH_VECTOR(v, at) (v)
+#endif
+#define TAKE_VECTOR(v, at)                                                                               \
+  {                                                                                                      \
+    const JOIN(T_IN, 4) four_ = WEIGH_VECTOR(v, at);                                                     \
+    TAKE_FOUR(0, four_.s0, four_.s1, four_.s2, four_.s3)                                                 \
+  }
+#define TAKE_LANE(k, lane) TAKE(k, WEIGH(a lane, r + i))
+#define TAKE_FOUR_LANES(k, lane)                                                                         \
+  TAKE_FOUR(k, WEIGH(a lane, r + i), WEIGH(b lane, r + i + high), WEIGH(c lane, r + i + 2 * high),       \
+            WEIGH(d lane, r + i + 3 * high))
 
 // The totals of all shares, in the first one's.
 #define MEET                                                                                             \
@@ -132,7 +153,8 @@
   }                                                                                                      \
   FOR_LANES totals[k] = shared[k * GROUP + item];
 
-__kernel void groups(MEMORY(T_ACC) CENTRE_ARGUMENT PARTS_ARGUMENTS(T_ACC), GROUP_ARGUMENTS, const T_ACC divisor) {
+__kernel void groups(MEMORY(T_ACC) CENTRE_ARGUMENT WEIGHT_ARGUMENTS PARTS_ARGUMENTS(T_ACC), GROUP_ARGUMENTS,
+                     const T_ACC divisor WEIGHT_STEP_ARGUMENT) {
   UNPACK_PARTS
   __local T_ACC shared[LANES * GROUP];
   BEGIN_GROUP
@@ -146,6 +168,9 @@ __kernel void groups(MEMORY(T_ACC) CENTRE_ARGUMENT PARTS_ARGUMENTS(T_ACC), GROUP
       middles[k] = middle;
     }
     const int aligned = x_offset % 4 == 0;
+#if WEIGHTED
+    const int whole_weights = weight_step == 1 && (weights_offset + begin) % 4 == 0;
+#endif
     EACH_RUN {
       BEGIN_RUN
       long i = share;
@@ -156,11 +181,12 @@ __kernel void groups(MEMORY(T_ACC) CENTRE_ARGUMENT PARTS_ARGUMENTS(T_ACC), GROUP
         const long count = run / 4;
         for (; i + 3 * high < count; i += 4 * high) {
           const JOIN(T_IN, 4) a = vectors[i], b = vectors[i + high], c = vectors[i + 2 * high], d = vectors[i + 3 * high];
-          TAKE_VECTOR(a) TAKE_VECTOR(b) TAKE_VECTOR(c) TAKE_VECTOR(d)
+          const long at = r + i * 4;
+          TAKE_VECTOR(a, at) TAKE_VECTOR(b, at + 4 * high) TAKE_VECTOR(c, at + 8 * high) TAKE_VECTOR(d, at + 12 * high)
         }
         for (; i < count; i += high) {
           const JOIN(T_IN, 4) a = vectors[i];
-          TAKE_VECTOR(a)
+          TAKE_VECTOR(a, r + i * 4)
         }
         i = count * 4 + share;
       }
@@ -178,9 +204,13 @@ __kernel void groups(MEMORY(T_ACC) CENTRE_ARGUMENT PARTS_ARGUMENTS(T_ACC), GROUP
   }
   MEET
 #if LAST_FINISHES
-  LAST_GROUP_GOES_ON(totals)
-  FOR_LANES totals[k] = IDENTITY;
   const int chunks = get_num_groups(1);
+  if (share == 0 && o < kept_count) {
+    FOR_LANES parts[parts_offset + get_group_id(1) * kept_count + o + k] = totals[k];
+    SHOW_WRITES
+  }
+  LAST_GROUP_GOES_ON
+  FOR_LANES totals[k] = IDENTITY;
   if (o < kept_count)
     for (int c = share; c < chunks; c += AT_ONCE * high) {
       T_ACC others[AT_ONCE][LANES];
@@ -227,7 +257,10 @@ __kernel void groups(MEMORY(T_ACC) CENTRE_ARGUMENT PARTS_ARGUMENTS(T_ACC), GROUP
         }                                                                                                \
       }                                                                                                  \
   }                                                                                                      \
-  FOR_LANES indices[k] = places[k * GROUP + item];
+  FOR_LANES {                                                                                            \
+    values[k] = shared[k * GROUP + item];                                                                \
+    indices[k] = places[k * GROUP + item];                                                               \
+  }
 
 __kernel void arg_groups(MEMORY(long) PARTS_ARGUMENTS(long), GROUP_ARGUMENTS) {
   UNPACK_PARTS
@@ -276,21 +309,30 @@ __kernel void arg_groups(MEMORY(long) PARTS_ARGUMENTS(long), GROUP_ARGUMENTS) {
   }
   MEET
 #if LAST_FINISHES
-  LAST_GROUP_GOES_ON(indices)
-  // What is past the end looks at the last chunk again, which beats nothing.
   const int chunks = get_num_groups(1);
-  const long at_output = parts_offset + (o < kept_count ? o : 0);
+  volatile __global T_IN *part_values = (volatile __global T_IN *)(parts + parts_offset + chunks * kept_count);
+  const long at_output = o < kept_count ? o : 0;
+  if (share == 0 && o < kept_count) {
+    FOR_LANES {
+      const long at = get_group_id(1) * kept_count + o + k;
+      parts[parts_offset + at] = indices[k];
+      part_values[at] = values[k];
+    }
+    SHOW_WRITES
+  }
+  LAST_GROUP_GOES_ON
+  // What is past the end looks at the last chunk again, which beats nothing.
   for (int c = share, first = 1; c < chunks || first; c += AT_ONCE * high, first = 0) {
-    long found[AT_ONCE][LANES];
+    INDEX found[AT_ONCE][LANES];
     T_IN others[AT_ONCE][LANES];
-    EACH_AT_ONCE FOR_LANES found[j][k] = parts[at_output + min(c + j * high, chunks - 1) * kept_count + k];
     EACH_AT_ONCE FOR_LANES {
-      FIND(offset, found[j][k], reduced, REDUCED_NDIM)
-      others[j][k] = base[offset + k];
+      const long at = at_output + min(c + j * high, chunks - 1) * kept_count + k;
+      found[j][k] = (INDEX)parts[parts_offset + at];
+      others[j][k] = part_values[at];
     }
     EACH_AT_ONCE FOR_LANES if ((first && j == 0) || BETTER(others[j][k], values[k])) {
       values[k] = others[j][k];
-      indices[k] = (INDEX)found[j][k];
+      indices[k] = found[j][k];
     }
   }
   MEET

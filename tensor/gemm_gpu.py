@@ -8,10 +8,12 @@ from tensor.device import Device
 from tensor.gemm import Matrices, Product, scratch
 from tensor.gpu_tile import Plan
 from tensor.kernel import built
-from tensor.preset import InTurn, Launch, Preset
+from tensor.preset import Exchanged, InTurn, Launch, Preset
+from tensor.reduce_launch import weighted_sum
 
 INTS = 2**31  # offsets inside a tile are ints below it
 MOST_GROUPS = 65_535  # along the second axis of the range, on NVIDIA
+TILES = (*gpu_tile.TILES, *gpu_tile.SLICED)
 
 
 def prepare(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Launch:
@@ -20,8 +22,12 @@ def prepare(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Launch:
     Called with the arrays c, a and b. Their memory is not needed yet, but their offsets are as far from
     multiples of four as those of the arrays will be.
     """
+    by_vector = _by_vector(device, sizes, a, b)
+    if by_vector is not None:
+        return by_vector
     at_once = min(sizes.count, MOST_GROUPS)
-    plan = gpu_tile.plan(device.compute_units, sizes.M, sizes.N, sizes.K, at_once)
+    tiles = TILES if gpu_tile.asynchronous(device) else gpu_tile.TILES
+    plan = gpu_tile.plan(device.compute_units, sizes.M, sizes.N, sizes.K, at_once, tiles)
     if plan.parts * at_once > MOST_GROUPS:
         at_once = max(1, MOST_GROUPS // plan.parts)
     steps = []
@@ -30,6 +36,16 @@ def prepare(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Launch:
         offsets = (first * sizes.M * sizes.N, first * a.stack, first * b.stack)
         steps.append((_prepared(device, product, a, b, plan), offsets))
     return steps[0][0] if len(steps) == 1 else InTurn(steps)
+
+
+def _by_vector(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Launch | None:
+    """A matrix by a vector is a reduction, bound by memory; None if it is not that, or not in one launch."""
+    if device.kind == "cpu" or sizes.count > 1 or min(sizes.M, sizes.N) > 1:
+        return None
+    if sizes.N == 1:
+        return weighted_sum(device, (sizes.M, a.rows), (sizes.K, a.columns), b.rows)
+    launch = weighted_sum(device, (sizes.N, b.columns), (sizes.K, b.rows), a.columns)
+    return None if launch is None else Exchanged(launch)
 
 
 def _prepared(device: Device, sizes: Product, a: Matrices, b: Matrices, plan: Plan) -> Launch:

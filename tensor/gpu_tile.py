@@ -19,7 +19,7 @@ MOST_PARTS = 512
 FULL_WARPS = 8  # warps that keep a unit busy
 BEGINNING = 96  # k in whose time a group begins and ends
 BYTE = 7.0  # multiply-adds of a unit in the time that it moves a byte to or from memory
-LAUNCH = 400_000.0  # multiply-adds of a unit in the time of one more launch
+LAUNCH = 1_200_000.0  # multiply-adds of a unit in the time of one more launch, the host's included
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,12 @@ class GpuTile:
     warps_n: int
     resident: int  # groups that one compute unit holds
     rate: float  # of the multiply-adds that a unit could do
+    slices: int = 1  # of the warps, each with its own k
 
     @property
     def items(self) -> int:
         """Work-items of a group."""
-        return self.warps_m * self.warps_n * 32
+        return self.warps_m * self.warps_n * self.slices * 32
 
     def slowness(self, groups: int) -> float:
         """The time of so many groups at once, in that of one at full speed: few warps hide no latency."""
@@ -45,7 +46,8 @@ class GpuTile:
 
     def defines(self) -> dict[str, str | int]:
         """As `#define`s."""
-        return {"BM": self.rows, "BN": self.columns, "WARPS_M": self.warps_m, "WARPS_N": self.warps_n}
+        sizes = {"BM": self.rows, "BN": self.columns, "WARPS_M": self.warps_m, "WARPS_N": self.warps_n}
+        return {**sizes, "SLICES": self.slices}
 
 
 SQUARE = GpuTile(128, 128, 2, 2, 2, 1.0)
@@ -54,6 +56,8 @@ WIDE = GpuTile(64, 256, 1, 4, 2, 1.02)
 HALF = GpuTile(64, 128, 1, 2, 4, 1.0)
 SMALL = GpuTile(64, 64, 2, 1, 5, 0.9)
 TILES = (SQUARE, TALL, WIDE, HALF, SMALL)
+# With a quarter of k for each of four slices, a single group keeps a unit busy. Much local memory.
+SLICED = (GpuTile(64, 128, 1, 2, 1, 0.97, 4), GpuTile(64, 64, 2, 1, 2, 0.83, 4))
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,21 @@ class Preset:
         return [*memory, *self._numbers]
 
 
+class Exchanged:
+    """A launch that takes its two inputs the other way round."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+
+    def __call__(self, *arrays: Array) -> None:
+        output, first, second = arrays
+        self._launch(output, second, first)
+
+    def enqueue(self, arrays: Sequence[Array]) -> None:
+        output, first, second = arrays
+        self._launch.enqueue((output, second, first))
+
+
 class InTurn:
     """Launches one after the other, each on arrays that begin so many elements later."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from tensor import dtypes
-from tensor.array import Array, Layout, layout_like
+from tensor.array import Array, Layout, layout_like, layout_of
 from tensor.device import Device, OpenCLDevice
 from tensor.dtypes import OPENCL_NAMES, DType
 from tensor.errors import ShapeError
@@ -246,6 +246,33 @@ def reducer(x: Layout, axis: Shape, keepdims: bool, what: Reduction) -> Prepared
     return lambda *arrays: rest(of_chunks(*arrays))
 
 
+def weighted_sum(
+    device: Device, kept: tuple[int, int], reduced: tuple[int, int], weight_step: int
+) -> Launch | None:
+    """What sums products x[o, i] · w[i] over i, called with a vector out[o], x and w, all float32.
+
+    `kept` and `reduced` are size and stride in x of o and of i; weights are `weight_step` apart. For GPUs;
+    None if one launch does not suffice.
+    """
+    outputs, summed = (Part((size,), (stride,)) for size, stride in (kept, reduced))
+    plan = _plan(device, outputs, summed, "")
+    if plan.chunks > 1 and not plan.finishes:
+        return None
+    defines: Defines = {
+        "T_IN": "float",
+        "T_ACC": "float",
+        "COMBINE(p,q)": "((p) + (q))",
+        "IDENTITY": "0",
+        "FINISH": "",
+        "CENTRED": 0,
+        "WEIGHTED": 1,
+        **dict(plan.defines),
+    }
+    kernel = built(device, _file(device), plan.kernel, defines)
+    chunks = layout_of(device, (plan.chunks, kept[0]), (kept[0], 1), dtypes.float32)
+    return _launch(kernel, plan, chunks, 1.0, weight_step)
+
+
 def reduced_shape(shape: Shape, axis: Shape, keepdims: bool) -> Shape:
     """The shape that is left when `axis` is reduced."""
     return tuple(1 if a in axis else n for a, n in enumerate(shape) if keepdims or a not in axis)
@@ -277,7 +304,8 @@ def chooser(x: Layout, axis: Shape, keepdims: bool, which: str) -> Prepared:
     }
     chunks_layout = layout_like(x, (plan.chunks, *output.shape), dtypes.int64)
     kernel = built(device, _file(device), plan.kernel, defines)
-    first = _launch(kernel, plan, chunks_layout)
+    # Where the last group chooses, it wants the elements as well as their places.
+    first = _launch(kernel, plan, layout_like(x, (2, *chunks_layout.shape), dtypes.int64))
     if plan.chunks == 1 or plan.finishes:
         return Producer(output, first)
     of_chunks = Producer(chunks_layout, first)

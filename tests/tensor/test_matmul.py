@@ -1,5 +1,6 @@
 """The matrix product against NumPy in double precision, on every backend, with each kernel."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +8,12 @@ import numpy
 import pytest
 
 import tensor
-from tensor import gemm, gemm_gpu, gemm_narrow, gpu_tile
+from tensor import gemm, gemm_gpu, gemm_narrow, gpu_tile, reduce_launch
 from tensor.array import Array
 from tensor.device import Device
+from tests.tensor.conftest import with_gpu_kernels
+
+matmul_module = sys.modules["tensor.matmul"]  # `tensor.matmul` is the function
 
 EVERY_DEVICE = pytest.mark.parametrize("device", tensor.devices(), ids=lambda device: device.spec)
 OPENCL_DEVICES = pytest.mark.parametrize(
@@ -186,7 +190,7 @@ def test_an_infinity_before_the_last_steps_counts_once(device: Device) -> None:
 
 
 @OPENCL_DEVICES
-@pytest.mark.parametrize("tile", gpu_tile.TILES, ids=str)
+@pytest.mark.parametrize("tile", gemm_gpu.TILES, ids=str)
 @pytest.mark.parametrize("parts", [1, 3])
 def test_each_tile_for_gpus(
     device: Device, tile: gpu_tile.GpuTile, parts: int, monkeypatch: pytest.MonkeyPatch
@@ -196,6 +200,25 @@ def test_each_tile_for_gpus(
         a, b = random(M, 43), random(43, N)
         ours = launched(on_gpu, *(tensor.asarray(each, device=device) for each in (a, b)))
         agree(ours.numpy(), a, b)
+
+
+@pytest.mark.parametrize("one_launch", [False, True])
+@pytest.mark.parametrize("device", [each for each in with_gpu_kernels() if each.kind == "gpu"], ids=str)
+def test_a_matrix_by_a_vector_on_gpus(
+    device: Device, one_launch: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if one_launch:  # else in the form for any product, where the sum is cut in chunks
+        monkeypatch.setattr(reduce_launch, "_groups_see_writes", lambda _: True)
+    monkeypatch.setattr(matmul_module, "_ready", {})
+    for rows, depth in ((1, 1), (300, 5000), (7, 40_000), (4004, 260), (333, 77)):
+        matrix, vector, apart = random(rows, depth), random(depth), random(2 * depth + 1)[1::2]
+        a, x = tensor.asarray(matrix, device=device), tensor.asarray(vector, device=device)
+        b = tensor.asarray(matrix.T.copy(), device=device)
+        y = tensor.asarray(random(2 * depth + 1), device=device)[1::2]
+        for ours, theirs in ((a, matrix), (b.T, matrix)):
+            for right, its in ((x, vector), (y, apart)):
+                agree((ours @ right).numpy(), theirs, its)
+                agree((right @ ours.T).numpy(), its, theirs.T)
 
 
 @OPENCL_DEVICES
