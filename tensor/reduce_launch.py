@@ -31,7 +31,7 @@ from tensor.primitive import Prepared
 _CPU_WIDTH = 1024  # outputs side by side in the kernel `columns`: WIDTH there
 _CPU_WORK = 16384  # elements below which another work-item costs more than it saves
 _GPU_ITEMS = 256  # in a group
-_GPU_ITEMS_PER_UNIT = 2048
+_GPU_ITEMS_PER_UNIT = 1024
 _COUNTERS = 4096  # blocks of outputs that can be finished by their last group
 _GPU_NEIGHBOURS = 32  # items that read along the kept axes: memory likes long pieces
 
