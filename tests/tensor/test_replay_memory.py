@@ -31,6 +31,18 @@ def test_spans_of_overlapping_times_lie_apart(generator, most_bytes):
     assert (len(sizes) > 1) == (most_bytes < at_once)
 
 
+def test_a_slab_without_parts_holds_one_span_at_a_time(generator):
+    """What devices ask for on which parts of a buffer cost time, such as NVIDIA's."""
+    starts = [int(each) for each in generator.integers(0, 500, 300)]
+    spans = [Span(each, each + int(generator.integers(0, 60)), each + 1) for each in starts]
+    places, sizes = placed(spans, 128, 0)
+    laid = list(zip(spans, places, strict=True))
+    assert all(at.offset_bytes == 0 and span.size_bytes <= sizes[at.slab] for span, at in laid)
+    for (a, at), (b, bt) in combinations(laid, 2):
+        assert at.slab != bt.slab or a.last < b.first or b.last < a.first
+    assert len(sizes) < 1.5 * max(sum(s.first <= t <= s.last for s in spans) for t in range(560))
+
+
 def test_a_recording_needs_what_the_first_run_needed(device):
     x = tensor.ones(4 * MIB)
 
