@@ -151,7 +151,7 @@ _define("cosh",     ("x", lambda g, y, x: g * tensor.sinh(x)))
 _define("asinh",    ("x", lambda g, y, x: g / tensor.sqrt(x * x + 1)))
 _define("acosh",    ("x", lambda g, y, x: g / tensor.sqrt(x * x - 1)))
 _define("atanh",    ("x", lambda g, y, x: g / (1 - x * x)))
-_define("relu",     ("y", lambda g, y, x: _where(y > 0, g)))
+_define("relu",     ("y", lambda g, y, x: _where_positive(g, y)))
 _define("relu6",    ("y", lambda g, y, x: _where((y > 0) & (y < 6), g)))
 _define("astype",   ("", lambda g, y, x, **_: tensor.astype(g, x.dtype)))
 
@@ -233,6 +233,11 @@ _define_jointly("batch_norm", (0, 2, 3), "x statistics weight bias", _batch_norm
 
 def _where(condition: Array, gradient: Array) -> Array:
     return tensor.where(condition, gradient, 0.0)
+
+
+@tensor.fuse
+def _where_positive(gradient: Array, y: Array) -> Array:
+    return tensor.where(y > 0, gradient, 0.0)
 
 
 def _transposed(x: Array) -> Array:

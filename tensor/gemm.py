@@ -71,9 +71,10 @@ def scratch(device: Device, size: int) -> Array:
 
 def prepare_small(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Preset:
     """One launch, which packs as it goes. Called with the arrays c, a and b."""
-    panels, rows = ceil_div(sizes.N, TILE_COLUMNS), 96
+    panels, rows = ceil_div(sizes.N, TILE_COLUMNS), 384  # each block of rows packs B anew
     while rows > 12 and panels * ceil_div(sizes.M, rows) * sizes.count < 4 * device.compute_units:
         rows //= 2
+    rows = even_block(sizes.M, rows, TILE_ROWS)
     return Preset(
         built(device, "gemm_cpu.cl", "gemm_small"),
         (panels, ceil_div(sizes.M, rows), sizes.count),
