@@ -147,7 +147,7 @@ def walk(step: Step, gradients: dict[Value, Array]) -> None:
     with tensor.float32_results():  # gradients of parameters stay so, whatever they are made from
         contributions = [*_contributions(step, arriving)]
     for x, contribution in contributions:
-        if x.made_at != OUTSIDE:
+        if not x.of_source:
             contribution = tensor.astype(contribution, x.valueless.dtype, copy=False)
         present = gradients.get(x)
         gradients[x] = contribution if present is None else present + contribution

@@ -36,14 +36,17 @@ own_backward = Primitive("layer with a backward() of its own")
 
 class Value:
     """One array on the tape. `array` is there as long as its values are to be kept; `leads` says whether a
-    gradient has to reach it."""
+    gradient has to reach it, `of_source` whether it is a source or a view of one."""
 
-    __slots__ = ("array", "is_read", "known_as", "leads", "made_at", "size_bytes", "used_until", "valueless")
+    __slots__ = (
+        *("array", "is_read", "known_as", "leads", "made_at"),
+        *("of_source", "size_bytes", "used_until", "valueless"),
+    )
 
-    def __init__(self, array: Array, leads: bool, made_at: int) -> None:
+    def __init__(self, array: Array, leads: bool, made_at: int, of_source: bool) -> None:
         self.array: Array | None = None
         self.known_as = weakref.ref(array)
-        self.leads = leads
+        self.leads, self.of_source = leads, of_source
         self.is_read = False  # by a derivative
         self.made_at = made_at
         self.used_until = made_at
@@ -136,6 +139,7 @@ class Tape:
         self._begin: int | None = None  # of the segment under way
         self._values: dict[int, Value] = {}  # by the id of their array, while it lives
         self._in_segments: weakref.WeakSet[Storage] = weakref.WeakSet()
+        self._source_storages = {source.storage for source in self.sources}
         self.source_values = [self._value(source, True, OUTSIDE) for source in self.sources]
 
     # ---- forward ----
@@ -244,7 +248,8 @@ class Tape:
             )
 
     def _value(self, array: Array, leads: bool, made_at: int) -> Value:
-        value = self._values[id(array)] = Value(array, leads, made_at)
+        of_source = array.storage in self._source_storages
+        value = self._values[id(array)] = Value(array, leads, made_at, of_source)
         return value
 
     def _find(self, array: Array) -> Value | None:

@@ -41,7 +41,7 @@ class BatchNorm(Layer):
         if not self.training:
             scale = self.weight / tensor.sqrt(self.running_var + self.eps)
             return rounded_like(x, x * scale + (self.bias - self.running_mean * scale))
-        with tensor.not_recording_calls(), tensor.float32_results():
+        with tensor.not_recording_calls():
             statistics = tensor.batch_statistics(x)
         self.observe("running_mean", statistics[0])
         self.observe("running_var", statistics[2])

@@ -141,6 +141,22 @@ def test_in_use_and_back(device: Device) -> None:
         nn.value_and_grad(network, network, precision="half")  # type: ignore[arg-type]  # that is the point
 
 
+def test_gradients_of_parameters_are_not_rounded(device: Device) -> None:
+    """257 has no place in bfloat16, which knows 256 and 258."""
+    network = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm(1), nn.Conv2d(1, 1, 1)).initialize(device)
+    x = tensor.ones((257, 1, 1, 1), device=device)
+
+    def loss(x: Array) -> Array:
+        y = network.children["0"](x)
+        return tensor.sum(tensor.astype(y, tensor.float32)) + tensor.sum(
+            tensor.astype(network.children["2"](x), tensor.float32)
+        )
+
+    _, gradients = nn.value_and_grad(network, loss, precision="bfloat16")(x)
+    for name in ("0.weight", "0.bias", "2.weight", "2.bias"):
+        assert float(gradients[name].reshape((1,))[0]) == 257, name
+
+
 def test_statistics_of_a_batch_are_float32s(device: Device) -> None:
     """A mean of 100.06 has no place in bfloat16, which knows 100 and 100.5."""
     network = nn.Sequential(norm=nn.BatchNorm(1)).initialize(device)
