@@ -5,8 +5,8 @@
 // accumulate squared distances from centre[o] instead of values · WIDE 1 where a size or stride needs 64 bits
 //
 // The reduced part is cut into chunks; chunk s of output o goes to out[s * kept_count + o], and a second launch reduces
-// the chunks. No atomics: the order of additions, and so every bit of the result, depends on the shape and the device
-// alone.
+// the chunks, or on some GPUs the group that finishes last. Nothing is added by atomics: the order of additions, and so
+// every bit of the result, depends on the shape and the device alone.
 #include "common.h"
 #include "axes.h"
 

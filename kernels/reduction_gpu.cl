@@ -69,6 +69,43 @@
   UNROLL                                                                                                 \
   for (int k = 0; k < LANES; ++k)
 
+// What an item takes of its chunk, by TAKE_VECTOR(v, at), TAKE_LANE and TAKE_FOUR_LANES(k, lane), which follow. Several loads
+// are under way at a time: one alone would wait for memory most of the time.
+#if ALONG
+#define TAKE_VECTORS                                                                                     \
+  if (step == 1 && (ulong)from / sizeof(T_IN) % 4 == 0) {                                                \
+    __global const JOIN(T_IN, 4) *vectors = (__global const JOIN(T_IN, 4) *)from;                        \
+    const long count = run / 4;                                                                          \
+    for (; i + 3 * high < count; i += 4 * high) {                                                        \
+      const JOIN(T_IN, 4) a = vectors[i], b = vectors[i + high], c = vectors[i + 2 * high], d = vectors[i + 3 * high]; \
+      const long at = r + i * 4;                                                                         \
+      TAKE_VECTOR(a, at) TAKE_VECTOR(b, at + 4 * high) TAKE_VECTOR(c, at + 8 * high) TAKE_VECTOR(d, at + 12 * high) \
+    }                                                                                                    \
+    for (; i < count; i += high) {                                                                       \
+      const JOIN(T_IN, 4) a = vectors[i];                                                                \
+      TAKE_VECTOR(a, r + i * 4)                                                                          \
+    }                                                                                                    \
+    i = count * 4 + share;                                                                               \
+  }
+#else
+#define TAKE_VECTORS
+#endif
+#define TAKE_ALL                                                                                         \
+  EACH_RUN {                                                                                             \
+    BEGIN_RUN                                                                                            \
+    long i = share;                                                                                      \
+    TAKE_VECTORS                                                                                         \
+    for (; i + 3 * high < run; i += 4 * high) {                                                          \
+      __global const T_IN *p = from + i * step;                                                          \
+      const T_LANES a = LOAD(p), b = LOAD(p + high * step), c = LOAD(p + 2 * high * step), d = LOAD(p + 3 * high * step); \
+      EACH_LANE(TAKE_FOUR_LANES)                                                                         \
+    }                                                                                                    \
+    for (; i < run; i += high) {                                                                         \
+      const T_LANES a = LOAD(from + i * step);                                                           \
+      EACH_LANE(TAKE_LANE)                                                                               \
+    }                                                                                                    \
+  }
+
 #define HALVES for (int half_ = high / 2; half_ > 0; half_ /= 2)
 
 #if LAST_FINISHES
@@ -171,36 +208,7 @@ __kernel void groups(MEMORY(T_ACC) CENTRE_ARGUMENT WEIGHT_ARGUMENTS PARTS_ARGUME
 #if WEIGHTED
     const int whole_weights = weight_step == 1 && (weights_offset + begin) % 4 == 0;
 #endif
-    EACH_RUN {
-      BEGIN_RUN
-      long i = share;
-      // Several loads under way at a time: one alone would wait for memory most of the time.
-#if ALONG
-      if (step == 1 && (ulong)from / sizeof(T_IN) % 4 == 0) {
-        __global const JOIN(T_IN, 4) *vectors = (__global const JOIN(T_IN, 4) *)from;
-        const long count = run / 4;
-        for (; i + 3 * high < count; i += 4 * high) {
-          const JOIN(T_IN, 4) a = vectors[i], b = vectors[i + high], c = vectors[i + 2 * high], d = vectors[i + 3 * high];
-          const long at = r + i * 4;
-          TAKE_VECTOR(a, at) TAKE_VECTOR(b, at + 4 * high) TAKE_VECTOR(c, at + 8 * high) TAKE_VECTOR(d, at + 12 * high)
-        }
-        for (; i < count; i += high) {
-          const JOIN(T_IN, 4) a = vectors[i];
-          TAKE_VECTOR(a, r + i * 4)
-        }
-        i = count * 4 + share;
-      }
-#endif
-      for (; i + 3 * high < run; i += 4 * high) {
-        __global const T_IN *p = from + i * step;
-        const T_LANES a = LOAD(p), b = LOAD(p + high * step), c = LOAD(p + 2 * high * step), d = LOAD(p + 3 * high * step);
-        EACH_LANE(TAKE_FOUR_LANES)
-      }
-      for (; i < run; i += high) {
-        const T_LANES a = LOAD(from + i * step);
-        EACH_LANE(TAKE_LANE)
-      }
-    }
+    TAKE_ALL
   }
   MEET
 #if LAST_FINISHES
@@ -278,35 +286,7 @@ __kernel void arg_groups(MEMORY(long) PARTS_ARGUMENTS(long), GROUP_ARGUMENTS) {
     indices[k] = (INDEX)begin;
   }
   const int aligned = x_offset % 4 == 0;
-  EACH_RUN {
-    BEGIN_RUN
-    long i = share;
-#if ALONG
-    if (step == 1 && (ulong)from / sizeof(T_IN) % 4 == 0) {
-      __global const JOIN(T_IN, 4) *vectors = (__global const JOIN(T_IN, 4) *)from;
-      const long count = run / 4;
-      for (; i + 3 * high < count; i += 4 * high) {
-        const JOIN(T_IN, 4) a = vectors[i], b = vectors[i + high], c = vectors[i + 2 * high], d = vectors[i + 3 * high];
-        const long at = r + i * 4;
-        TAKE_VECTOR(a, at) TAKE_VECTOR(b, at + 4 * high) TAKE_VECTOR(c, at + 8 * high) TAKE_VECTOR(d, at + 12 * high)
-      }
-      for (; i < count; i += high) {
-        const JOIN(T_IN, 4) a = vectors[i];
-        TAKE_VECTOR(a, r + i * 4)
-      }
-      i = count * 4 + share;
-    }
-#endif
-    for (; i + 3 * high < run; i += 4 * high) {
-      __global const T_IN *p = from + i * step;
-      const T_LANES a = LOAD(p), b = LOAD(p + high * step), c = LOAD(p + 2 * high * step), d = LOAD(p + 3 * high * step);
-      EACH_LANE(TAKE_FOUR_LANES)
-    }
-    for (; i < run; i += high) {
-      const T_LANES a = LOAD(from + i * step);
-      EACH_LANE(TAKE_LANE)
-    }
-  }
+  TAKE_ALL
   MEET
 #if LAST_FINISHES
   const int chunks = get_num_groups(1);
