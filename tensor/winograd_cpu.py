@@ -7,9 +7,8 @@ from tensor.geometry import Geometry
 from tensor.kernel import built
 
 PLACES = 16
-TILES_PER_BLOCK = (
-    96  # transformed at once by winograd_gather: a multiple of TILE_ROWS, no more than MOST_TILES there
-)
+# Transformed at once by winograd_gather: whole TILE_ROWS, no more than MOST_TILES there; half of it for weights.
+TILES_PER_BLOCK = 96
 GROUPS_PER_UNIT = 8
 FEWEST_PIXELS = 128  # below, transforming the weights takes what the products save
 FEWEST_CHANNELS = 16  # below, transforming images and results does; also of outputs
