@@ -7,7 +7,7 @@ from tensor.geometry import Geometry
 from tensor.kernel import built
 
 PLACES = 16
-# Transformed at once by winograd_gather: whole TILE_ROWS, no more than MOST_TILES there; half of it for weights.
+# Transformed at once by winograd_gather: whole TILE_ROWS, MOST_TILES there at most; half of it for weights.
 TILES_PER_BLOCK = 96
 GROUPS_PER_UNIT = 8
 FEWEST_PIXELS = 128  # below, transforming the weights takes what the products save
