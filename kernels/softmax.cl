@@ -48,11 +48,11 @@ __kernel void forward(const int k, __global const float *restrict logits, const 
 __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 __kernel void backward(const int k, __global const float *restrict logits, const long offset,
                        __global const int *restrict labels, const long labels_offset,
-                       __global const float *restrict dlosses, const long dlosses_offset,
+                       __global const float *restrict dlosses, const long dlosses_offset, const long dlosses_step,
                        __global float *restrict dlogits) {
   ROW_SUM;
   const int label = labels[labels_offset + row];
-  const float dloss = dlosses[dlosses_offset + row];
+  const float dloss = dlosses[dlosses_offset + row * dlosses_step];
   for (int j = item; j < k; j += ITEMS)
     dlogits[row * k + j] = (exp(from[j] - largest) / total - (j == label ? 1.0f : 0.0f)) * dloss;
 }

@@ -9,6 +9,10 @@ from tensor.geometry import Geometry
 from tensor.kernel import built
 
 INTS = 2**31  # offsets of elements are ints below it
+# Few channels, and weights of few outputs, would leave most of a tile of 64 columns empty.
+NARROW = gpu_tile.GpuTile(128, 32, 2, 1, 6, 0.65)
+LITTLE = gpu_tile.GpuTile(32, 32, 1, 1, 12, 0.5)
+TILES = (*gpu_tile.TILES, NARROW, LITTLE)
 LARGEST_KERNEL = 32  # rows or columns: what a mask of 64 bits can tell
 
 
@@ -45,7 +49,7 @@ def _launch(
     direction: dict[str, str | int],
 ) -> None:
     device, (rows, columns, depth), size = image.device, product, result.size
-    plan = gpu_tile.plan(device.compute_units, rows, columns, depth)
+    plan = gpu_tile.plan(device.compute_units, rows, columns, depth, tiles=TILES)
     sums: Any = result if plan.parts == 1 else scratch(device, plan.parts * size)
     defines = {
         **plan.tile.defines(),

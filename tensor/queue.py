@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tensor.direct import direct_launch
 from tensor.errors import DeviceError
 from tensor.refusal import is_short_of_memory, launch_refused
 
@@ -41,7 +42,12 @@ class Recorder(Protocol):
     pool: Any
 
     def add(
-        self, action: Callable[[], object], arguments: Sequence[Any] = (), name: str = "", kernel: Any = None
+        self,
+        action: Callable[[], object],
+        arguments: Sequence[Any] = (),
+        name: str = "",
+        kernel: Any = None,
+        direct: Callable[[], int] | None = None,
     ) -> None:
         """Append one action of the replay."""
 
@@ -63,6 +69,7 @@ class Queue:
 
     def __init__(self, raw: Any, device: "OpenCLDevice | None" = None) -> None:
         self.raw_or_none = raw
+        self._outside_profiles = raw
         self._device = device
         self.active = _Active()
         self.driver_enqueue: Any = None
@@ -115,7 +122,8 @@ class Queue:
         self.enqueue(ready, global_size, local_size)
         if recording is not None:
             again = lambda: self.driver_enqueue(self.raw, ready, global_size, local_size)  # noqa: E731
-            recording.add(again, arguments, kernel=ready)
+            direct = direct_launch(self._outside_profiles, ready, global_size, local_size)
+            recording.add(again, arguments, kernel=ready, direct=direct)
 
     def enqueue(self, ready: Any, global_size: Size, local_size: Size | None) -> None:
         """Enqueue a pyopencl kernel whose arguments are set; unrecorded."""

@@ -54,11 +54,12 @@ def _forward_opencl(logits: Array, labels: Array) -> Array:
 def _backward_opencl(logits: Array, labels: Array, dlosses: Array) -> Array:
     dlogits = Array.new(logits.shape, logits.dtype, logits.device)
     if dlogits.size:
-        whole = [contiguous(each) for each in (logits, labels, dlosses)]
+        whole = (contiguous(logits), contiguous(labels), dlosses)
         kernel, items = _kernel("backward", logits)
         arguments = [argument for each in whole for argument in (each.buffer, each.offset)]
         size = (len(labels) * items,)
-        kernel(size, logits.shape[1], *arguments, dlogits.buffer, local_size=(items,))
+        arguments += [dlosses.strides[0], dlogits.buffer]
+        kernel(size, logits.shape[1], *arguments, local_size=(items,))
     return dlogits
 
 

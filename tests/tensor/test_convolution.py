@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import tensor
-from tensor import convolution, convolution_cpu, convolution_gpu
+from tensor import convolution, convolution_cpu, convolution_gpu, gpu_tile
 from tensor.array import Shape
 from tensor.device import Device
 from tests.tensor.conftest import with_gpu_kernels
@@ -119,6 +119,16 @@ def test_images_beyond_the_range_of_an_int(device: Device, monkeypatch: pytest.M
     """The form with 64-bit offsets, of images that do not need it."""
     monkeypatch.setattr(convolution_gpu, "INTS", 0)
     test_three_directions(device, (2, 9, 7, 4), (24, 3, 2, 4), (2, 1), (1, 0), (1, 1), 1)
+
+
+@pytest.mark.parametrize("tile", [convolution_gpu.NARROW, convolution_gpu.LITTLE], ids=["narrow", "little"])
+def test_tiles_for_few_columns(
+    device: Device, monkeypatch: pytest.MonkeyPatch, tile: gpu_tile.GpuTile
+) -> None:
+    if convolution._launcher(tensor.ones((1,), device=device), (3, 3)) is not convolution_gpu:
+        pytest.skip("the kernels for CPUs have no such tiles")
+    monkeypatch.setattr(convolution_gpu, "TILES", (tile,))
+    test_three_directions(device, (3, 12, 12, 20), (50, 5, 5, 20), (1, 1), (0, 0), (1, 1), 1)
 
 
 def test_views_and_offsets(device: Device) -> None:

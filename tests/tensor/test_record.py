@@ -62,6 +62,19 @@ def test_nothing_is_placed_where_a_replay_writes(device):
     assert all((numpy.asarray(each) == i).all() for i, each in enumerate(others))
 
 
+def test_a_launch_that_is_not_taken_directly_goes_through_pyopencl(opencl):
+    x = tensor.ones((1000,))
+    recording = tensor.record(lambda: x * 2.0 + 1.0)
+    taken = list(recording._direct)
+    assert len(taken) == 2
+    if None in taken:
+        pytest.skip("OpenCL's own function is not found here")
+    for direct in ([lambda: -5] * 2, [None] * 2, taken):
+        x[...] = x + 1.0
+        recording._direct[:] = direct
+        assert (numpy.asarray(recording.replay()) == numpy.asarray(x) * 2 + 1).all()
+
+
 def test_memory_from_outside_stays_alive(device):
     def recorded():
         x = tensor.full(1000, 3.0)  # nobody but the recording knows it once this returns

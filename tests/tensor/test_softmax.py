@@ -44,6 +44,15 @@ def test_views_are_taken(device, generator):
     numpy.testing.assert_allclose(numpy.asarray(strided), numpy.asarray(dense), rtol=1e-6)
 
 
+def test_one_derivative_may_stand_for_all(device, generator):
+    logits = tensor.asarray(generator.normal(size=(7, 5)).astype(numpy.float32))
+    labels = tensor.asarray(numpy.arange(7) % 5)
+    for dlosses in (tensor.broadcast_to(tensor.asarray(numpy.float32(0.5)), (7,)), tensor.arange(21.0)[1::3]):
+        ours = tensor.softmax_cross_entropy_backward(logits, labels, dlosses)
+        whole = tensor.softmax_cross_entropy_backward(logits, labels, dlosses.copy())
+        assert numpy.asarray(ours).tobytes() == numpy.asarray(whole).tobytes()
+
+
 def test_wrong_inputs_are_named(device):
     with pytest.raises(tensor.errors.ShapeError, match=r"got \(3, 2\) and \(2,\)"):
         tensor.softmax_cross_entropy(tensor.zeros((3, 2)), tensor.zeros(2, "int32"))
