@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 _DTYPES = {each.name for each in ALL}
-_ENOUGH_DTYPES = {"float32", "bfloat16", "int64", "bool"}
+_ENOUGH_DTYPES = {"float32", "int64", "bool"}
 
 
 def _second_implementations() -> set[str]:

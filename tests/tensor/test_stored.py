@@ -6,8 +6,8 @@ import pytest
 
 import tensor
 from tensor.errors import DTypeError, ExchangeError
+from tests.tensor.conftest import with_gpu_kernels
 
-GPU_KERNELS_TOO = True
 NAMES = ["float16", "bfloat16"]
 EVERY_ONE = numpy.arange(2**16, dtype=numpy.uint16)
 
@@ -32,27 +32,28 @@ def draw(generator):
     return lambda shape, name: rounded(generator.normal(size=shape), name)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_value_is_read(device, name):
-    values = EVERY_ONE.view(name)
-    x = tensor.asarray(values)
-    assert x.dtype.name == name
-    assert numpy.asarray(x).tobytes() == values.tobytes()
-    assert same(x.astype(tensor.float32), values.astype(numpy.float32))
+def test_every_value_is_read(device):
+    for name in NAMES:
+        values = EVERY_ONE.view(name)
+        x = tensor.asarray(values)
+        assert x.dtype.name == name
+        assert numpy.asarray(x).tobytes() == values.tobytes()
+        assert same(x.astype(tensor.float32), values.astype(numpy.float32))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_rounding_is_to_nearest_and_to_even_between_two(device, name, generator):
-    finite = EVERY_ONE.view(name).astype(numpy.float32)
-    finite = numpy.sort(finite[numpy.isfinite(finite)])
-    between = ((finite[1:].astype(numpy.float64) + finite[:-1]) / 2).astype(numpy.float32)
-    beside = [numpy.nextafter(between, numpy.float32(end)) for end in (-numpy.inf, numpy.inf)]
-    anything = generator.integers(0, 2**32, 100_000, dtype=numpy.uint32).view(numpy.float32)
-    ends = numpy.array([65519.9, 65520, 65536, 3.4e38, numpy.inf, numpy.nan, 1e-45, -0.0], numpy.float32)
-    values = numpy.concatenate([finite, between, *beside, anything, ends, -ends])
-    assert same(tensor.asarray(values).astype(name), rounded(values, name))
+def test_rounding_is_to_nearest_and_to_even_between_two(device, generator):
+    for name in NAMES:
+        finite = EVERY_ONE.view(name).astype(numpy.float32)
+        finite = numpy.sort(finite[numpy.isfinite(finite)])
+        between = ((finite[1:].astype(numpy.float64) + finite[:-1]) / 2).astype(numpy.float32)
+        beside = [numpy.nextafter(between, numpy.float32(end)) for end in (-numpy.inf, numpy.inf)]
+        anything = generator.integers(0, 2**32, 100_000, dtype=numpy.uint32).view(numpy.float32)
+        ends = numpy.array([65519.9, 65520, 65536, 3.4e38, numpy.inf, numpy.nan, 1e-45, -0.0], numpy.float32)
+        values = numpy.concatenate([finite, between, *beside, anything, ends, -ends])
+        assert same(tensor.asarray(values).astype(name), rounded(values, name))
 
 
+@pytest.mark.parametrize("device", with_gpu_kernels(), ids=lambda each: each.spec, indirect=True)
 @pytest.mark.parametrize("name", NAMES)
 def test_operations_compute_in_float32_and_round_once(device, name, draw):
     a, b = draw((40, 50), name), draw((40, 1), name)
