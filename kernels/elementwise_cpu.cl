@@ -13,6 +13,7 @@
 #define BLOCK 256
 #define TILE 32
 #include "elementwise.h"
+#include "turn.h"
 
 #define SOURCE(X, x) __global const T_##X *x##_from;
 #define IN_PLACE(x, pointer) (__global const T_##x *)(ulong)(pointer)
@@ -83,23 +84,16 @@ __kernel void strided(MEMORY, AXES(shape), const int ndim, const long rows, cons
 }
 
 // Eight rows of eight elements, read along the rows of a source and written turned to a tile.
-#define SHUFFLE8 __builtin_shufflevector
 #define READ8(X, x, n) const x##_8 r##n = *(__global const x##_8 *)(from + n * x##_fast);
-#define PAIR(a, b)                                                                                       \
-  const T8 p##a = SHUFFLE8(r##a, r##b, 0, 8, 2, 10, 4, 12, 6, 14), p##b = SHUFFLE8(r##a, r##b, 1, 9, 3, 11, 5, 13, 7, 15);
-#define FOUR(a, b)                                                                                       \
-  const T8 q##a = SHUFFLE8(p##a, p##b, 0, 1, 8, 9, 4, 5, 12, 13), q##b = SHUFFLE8(p##a, p##b, 2, 3, 10, 11, 6, 7, 14, 15);
-#define WRITE8(x, a, b)                                                                                  \
-  *(x##_8 *)(to + a * TILE) = SHUFFLE8(q##a, q##b, 0, 1, 2, 3, 8, 9, 10, 11);                            \
-  *(x##_8 *)(to + b * TILE) = SHUFFLE8(q##a, q##b, 4, 5, 6, 7, 12, 13, 14, 15);
+#define WRITE8(x, n) *(x##_8 *)(to + n * TILE) = c##n;
 #define TURN8(X, x)                                                                                      \
   {                                                                                                      \
     typedef x##_8 T8;                                                                                    \
     __global const T_##X *from = x##_corner + j * x##_fast + i;                                          \
     T_##X *to = x##_tile + i * TILE + j;                                                                 \
     READ8(X, x, 0) READ8(X, x, 1) READ8(X, x, 2) READ8(X, x, 3) READ8(X, x, 4) READ8(X, x, 5) READ8(X, x, 6) READ8(X, x, 7) \
-    PAIR(0, 1) PAIR(2, 3) PAIR(4, 5) PAIR(6, 7) FOUR(0, 2) FOUR(1, 3) FOUR(4, 6) FOUR(5, 7)              \
-    WRITE8(x, 0, 4) WRITE8(x, 1, 5) WRITE8(x, 2, 6) WRITE8(x, 3, 7)                                      \
+    TURN(T8)                                                                                             \
+    WRITE8(x, 0) WRITE8(x, 1) WRITE8(x, 2) WRITE8(x, 3) WRITE8(x, 4) WRITE8(x, 5) WRITE8(x, 6) WRITE8(x, 7)\
   }
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)

@@ -6,6 +6,7 @@
 //   arg_rows, arg_columns  the same for argmax; they write indices within the reduced part.
 //   arg_chunks  chooses among the chunks' indices, an item per `each` outputs.
 #include "reduction.h"
+#include "turn.h"
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -199,6 +200,32 @@ inline long best_of(__global const T_IN *from, const long n) {
   return best;
 }
 
+// Eight short and dense rows side by side, in vectors: turned, vector i holds their elements i.
+typedef __typeof__((vector)(0) > (vector)(0)) places;  // as wide as the elements, for choosing by lanes
+inline void best_of_eight(__global const T_IN *from, const int n, const long next, __global long *to) {
+#define ELEMENT(row) from[row * next + i]
+#define TAKE(other, place)                                                                               \
+  {                                                                                                      \
+    const places better = BETTER(other, value);                                                          \
+    value = better ? other : value;                                                                      \
+    best = better ? (places)(place) : best;                                                              \
+  }
+  vector value = (vector)(from[0], from[next], from[2 * next], from[3 * next], from[4 * next], from[5 * next], from[6 * next], from[7 * next]);
+  places best = (places)(0);
+  int i = 0;
+  for (; i + 8 <= n; i += 8) {
+#define READ8(row) const vector r##row = *(__global const vector_in *)(from + row * next + i);
+    READ8(0) READ8(1) READ8(2) READ8(3) READ8(4) READ8(5) READ8(6) READ8(7)
+    TURN(vector)
+    TAKE(c0, i) TAKE(c1, i + 1) TAKE(c2, i + 2) TAKE(c3, i + 3) TAKE(c4, i + 4) TAKE(c5, i + 5) TAKE(c6, i + 6) TAKE(c7, i + 7)
+  }
+  for (; i < n; ++i) {
+    const vector other = (vector)(ELEMENT(0), ELEMENT(1), ELEMENT(2), ELEMENT(3), ELEMENT(4), ELEMENT(5), ELEMENT(6), ELEMENT(7));
+    TAKE(other, i)
+  }
+  for (int row = 0; row < 8; ++row) to[row] = best[row];
+}
+
 // Short rows, SHORT of them side by side: `from` is where the first one begins.
 #define SHORT 64
 inline void best_of_short(__global const T_IN *from, const long n, const long step, const int rows, const long next,
@@ -226,7 +253,11 @@ __kernel void arg_rows(MEMORY(long), const long chunk, const long each, PART_ARG
   const long end = min(begin + chunk, reduced_count);
   const long last = min((long)(get_global_id(0) + 1) * each, kept_count);
   if (reduced_count < SHORT && reduced_ndim == 1 && kept_ndim == 1) {
-    for (long o = get_global_id(0) * each; o < last; o += SHORT)
+    long o = get_global_id(0) * each;
+    if (reduced_step[0] == 1)
+      for (; o + 8 <= last; o += 8)
+        best_of_eight(x + x_offset + o * kept_step[0], (int)reduced_count, kept_step[0], out + out_offset + o);
+    for (; o < last; o += SHORT)
       best_of_short(x + x_offset + o * kept_step[0], reduced_count, reduced_step[0], (int)min((long)SHORT, last - o),
                     kept_step[0], out + out_offset + o);
     return;
@@ -251,6 +282,14 @@ __kernel void arg_rows(MEMORY(long), const long chunk, const long each, PART_ARG
   }
 }
 
+#define IF_BETTER(element, index)                                                                        \
+  {                                                                                                      \
+    const T_IN other = element;                                                                          \
+    const int better = BETTER(other, value);                                                             \
+    value = better ? other : value;                                                                      \
+    best = better ? index : best;                                                                        \
+  }
+
 ONE_ITEM_A_GROUP
 __kernel void arg_columns(MEMORY(long), const long chunk, const long each, PART_ARGUMENTS(kept),
                           PART_ARGUMENTS(reduced)) {
@@ -263,14 +302,21 @@ __kernel void arg_columns(MEMORY(long), const long chunk, const long each, PART_
     values[j] = row[j];
     indices[j] = 0;
   }
-  for (long r = begin + 1; r < end; ++r) {
-    row = from + POSITION(reduced, r);
-    const INDEX index = (INDEX)(r - begin);
+  // Four rows at a time, of which the last ones may be one row.
+  for (long r = begin; r < end; r += 4) {
+    const INDEX i0 = (INDEX)(r - begin), i1 = (INDEX)(min(r + 1, end - 1) - begin);
+    const INDEX i2 = (INDEX)(min(r + 2, end - 1) - begin), i3 = (INDEX)(min(r + 3, end - 1) - begin);
+    __global const T_IN *r0 = from + POSITION(reduced, begin + i0), *r1 = from + POSITION(reduced, begin + i1);
+    __global const T_IN *r2 = from + POSITION(reduced, begin + i2), *r3 = from + POSITION(reduced, begin + i3);
     VECTORISE for (int j = 0; j < width; ++j) {
-      const T_IN mine = values[j], other = row[j];
-      const int better = BETTER(other, mine);
-      values[j] = better ? other : mine;
-      indices[j] = better ? index : indices[j];
+      T_IN value = values[j];
+      INDEX best = indices[j];
+      IF_BETTER(r0[j], i0)
+      IF_BETTER(r1[j], i1)
+      IF_BETTER(r2[j], i2)
+      IF_BETTER(r3[j], i3)
+      values[j] = value;
+      indices[j] = best;
     }
   }
   for (int j = 0; j < width; ++j) out[out_offset + get_global_id(1) * kept_count + o + j] = begin + indices[j];

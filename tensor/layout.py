@@ -167,11 +167,11 @@ def _tiled_plan(units: int, lanes: int, sizes: list[int], strides: list[list[int
     *outer, rows, columns = sizes
     axes = [pack_axes(each, is_wide(sizes, *strides)) for each in (sizes, *strides)]
     defines = _defines(lanes, sizes, strides)
-    down = -(-rows // TILE)
     if units == 0:
-        each_column = CPU_ELEMENTS_EACH // TILE
-        blocks = (-(-columns // each_column), down, prod(outer))
-        numbers = (*axes[0], len(sizes), TILE, each_column, *chain(*axes[1:]))
+        each_row = 4 * TILE  # a piece of 512 bytes of each page of a turned input, and of 256 of the output
+        each_column = CPU_ELEMENTS_EACH // each_row
+        blocks = (-(-columns // each_column), -(-rows // each_row), prod(outer))
+        numbers = (*axes[0], len(sizes), each_row, each_column, *chain(*axes[1:]))
         return Plan("tiled", defines, blocks, (1, 1, 1), numbers)
     turned = [each[-1] != 1 and each[-2] == 1 for each in strides[1:]]
     # Larger tiles are longer pieces of memory; those of all turned inputs have to fit in local memory.

@@ -280,8 +280,8 @@ def reduced_shape(shape: Shape, axis: Shape, keepdims: bool) -> Shape:
 
 # Whether p is chosen over q. NaN is.
 BETTER = {
-    "max": "((p) > (q) || ((p) != (p) && (q) == (q)))",
-    "min": "((p) < (q) || ((p) != (p) && (q) == (q)))",
+    "max": "(!((p) <= (q)) && (q) == (q))",
+    "min": "(!((p) >= (q)) && (q) == (q))",
 }
 
 

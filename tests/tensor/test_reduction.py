@@ -164,3 +164,16 @@ def test_correction_and_dtype(device):
     assert tensor.sum(x, dtype=tensor.int32).dtype == tensor.int32
     assert tensor.sum(x, dtype=tensor.complex64).dtype == tensor.complex64
     assert float(tensor.sum(tensor.asarray([2**24, 1]), dtype=tensor.float64)) == 2**24 + 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "int64"])
+@pytest.mark.parametrize("shape", [(21, 16), (43, 11), (9, 63), (16, 40), (7, 1500)], ids=str)
+def test_the_first_best_of_short_rows_and_of_columns(device, generator, shape, dtype):
+    """Several rows at a time, with equal elements and with NaN, which is the best."""
+    x = generator.integers(-3, 4, shape).astype(dtype)
+    if x.dtype.kind == "f":
+        x[generator.random(shape) < 0.05] = numpy.nan
+    y = tensor.asarray(x)
+    for axis in (0, 1):
+        assert (numpy.asarray(tensor.argmax(y, axis)) == x.argmax(axis)).all()
+        assert (numpy.asarray(tensor.argmin(y, axis)) == x.argmin(axis)).all()
