@@ -2,8 +2,9 @@
 // NumPy's form (nn/optimizers/layerwise.py), where the defines come from. `pieces` has four numbers each: where the piece
 // begins and ends, and the first and the end of the (at most 256) pieces of its parameter.
 //
-//   average  the state by the gradient, and the sums of squares of each piece: parameters, direction
-//   move     the vector along the direction, by the ratio of the two lengths of the whole parameter
+//   average  the state by the gradient, and the sums of squares of each piece: parameters, direction; the scalars of this
+//            step to `ahead`, since others still read those of the last one in `kept`
+//   move     the vector along the direction, by the ratio of the two lengths of the whole parameter; `ahead` to `kept`
 //   CPU: global size (pieces,). GPU: a group of 256 work-items for each piece. Offsets are in elements.
 #include "common.h"
 #include "square_root.h"
@@ -14,13 +15,14 @@
 float flushed(float x) { return as_float((as_uint(x) & 0x7f800000u) ? as_uint(x) : 0u); }
 
 #define MEMORY                                                                                           \
-  __global const float *restrict numbers, __global const float *restrict scalars,                        \
+  __global const float *restrict numbers, __global float *restrict kept, __global float *restrict ahead, \
       __global const float *restrict scale, __global const long *restrict pieces, __global float *restrict sums, \
       __global const float *restrict gradient, const long gradient_offset, __global float *restrict vector, \
       const long vector_offset ARGUMENTS
 #define BEGIN                                                                                            \
   gradient += gradient_offset;                                                                           \
   vector += vector_offset;                                                                               \
+  __global const float *scalars = AVERAGE ? kept : ahead;                                                \
   POINTERS NUMBERS
 
 // Sums of 256 columns in halves: a loop over columns on a CPU, one column per work-item elsewhere.
@@ -54,6 +56,10 @@ float flushed(float x) { return as_float((as_uint(x) & 0x7f800000u) ? as_uint(x)
 GROUP_OF_COLUMNS
 __kernel void average(MEMORY) {
   BEGIN
+  ADVANCE
+  if (get_global_id(0) == 0) {
+    KEEP
+  }
   COLUMNS_MEMORY own[COLUMNS], other[COLUMNS];
   const float clip = scale[0];
   __global const long *piece = pieces + 4 * PIECE;
@@ -66,7 +72,7 @@ __kernel void average(MEMORY) {
       const long i = row + column;
       const float w = flushed(vector[i]);
       const float g = flushed(flushed(gradient[i]) * clip);
-      LOADS RULE STORES
+      ADVANCED LOADS RULE STORES
       own[column] = flushed(own[column] + flushed(w * w));
       other[column] = flushed(other[column] + flushed(direction * direction));
     }
@@ -81,6 +87,9 @@ __kernel void average(MEMORY) {
 GROUP_OF_COLUMNS
 __kernel void move(MEMORY) {
   BEGIN
+  if (get_global_id(0) == 0) {
+    KEEP
+  }
   COLUMNS_MEMORY own[COLUMNS], other[COLUMNS];
   __global const long *piece = pieces + 4 * PIECE;
   const long first = piece[2], count = piece[3] - piece[2];

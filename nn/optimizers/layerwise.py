@@ -43,7 +43,7 @@ class LAMB(Adam):
         direction ← mean / c1 / (√(square / c2) + eps) + weight_decay · parameter
         parameter ← parameter − lr · ratio · direction,  ratio = ‖parameter‖ / ‖direction‖, or 1 if one is 0
 
-    Three launches a step, whatever the network. Source: Y. You and others: "Large Batch Optimization for Deep
+    Two launches a step, whatever the network. Source: Y. You and others: "Large Batch Optimization for Deep
     Learning: Training BERT in 76 minutes", 2019, algorithm 2, with φ(z) = z.
     """
 
@@ -150,12 +150,13 @@ def _step_opencl(
     w: Array, g: Array, numbers: Array, scale: Array, pieces: Array, *state: Array, rule: LAMB
 ) -> None:
     *vectors, scalars = state
-    launch_advance(rule, numbers, scalars)
     count, is_cpu = len(pieces), w.device.kind == "cpu"
     if not count:
+        launch_advance(rule, numbers, scalars)
         return
     sums = tensor.empty((count, 2), dtype=tensor.float32, device=w.device)
-    sources = (numbers.buffer, scalars.buffer, scale.buffer, pieces.buffer, sums.buffer)
+    ahead = tensor.empty(scalars.shape, dtype=tensor.float32, device=w.device)
+    sources = (numbers.buffer, scalars.buffer, ahead.buffer, scale.buffer, pieces.buffer, sums.buffer)
     arrays = [argument for array in (g, w, *vectors) for argument in (array.buffer, array.offset)]
     global_size, local_size = ((count,), (1,)) if is_cpu else ((count * _COLUMNS,), (_COLUMNS,))
     for name, text in (("average", _average_text(rule)), ("move", _move_text(rule))):
@@ -166,6 +167,8 @@ _step = tensor.primitive("layerwise_step", numpy=_step_numpy, opencl=_step_openc
 
 
 def _average_text(rule: LAMB) -> dict[str, str | int]:
+    advance = Text()
+    advanced_terms = rule.advance(terms(rule.scalars, advance), terms([*rule.numbers], advance))
     text = Text()
     numbers, state = terms([*rule.numbers], text), terms([*rule.vectors, *rule.scalars], text)
     averages = rule.averages(rule.clipped(Term("g", text), numbers), state, numbers)
@@ -173,6 +176,14 @@ def _average_text(rule: LAMB) -> dict[str, str | int]:
     return {
         "AVERAGE": 1,
         **vectors_text(rule),
+        "ADVANCE": " ".join(
+            [
+                *advance.statements,
+                *(f"const float next_{name} = {advanced_terms[name].name};" for name in rule.scalars),
+            ]
+        ),
+        "ADVANCED": " ".join(f"const float {name} = next_{name};" for name in rule.scalars),
+        "KEEP": " ".join(f"ahead[{place}] = next_{name};" for place, name in enumerate(rule.scalars)),
         "RULE": " ".join([*text.statements, f"const float direction = {direction.name};"]),
         "STORES": stores_text(averages),
     }
@@ -186,6 +197,7 @@ def _move_text(rule: LAMB) -> dict[str, str | int]:
     return {
         "AVERAGE": 0,
         **vectors_text(rule),
+        "KEEP": " ".join(f"kept[{place}] = ahead[{place}];" for place in range(len(rule.scalars))),
         "RULE": " ".join(text.statements),
         "STORES": f"vector[i] = {new.name};",
     }

@@ -288,7 +288,7 @@ def test_lamb_launches_as_often_for_any_network(device: Device) -> None:
         return len(tensor.record(lambda: optimizer.step(vector, vector.copy()), device=tensor.device(device)))
 
     assert launches(3) == launches(*[7] * 50, 100_000)
-    assert launches(3) <= 4  # counting, averages, moving; and the copy
+    assert launches(3) <= 3  # averages, moving; and the copy
 
 
 def test_lamb_wants_the_table_of_the_vector_that_it_is_given() -> None:
