@@ -195,7 +195,7 @@ def test_a_new_primitive_is_taped_and_runs_everywhere(device):
     assert (call.primitive, call.inputs, call.parameters, call.output) == (double, (x,), {"times": 2}, y)
     with pytest.raises(tensor.errors.MeshError, match="primitive named test_double already"):
         tensor.primitive("test_double", numpy=abs, opencl=abs)
-    with pytest.raises(tensor.errors.MeshError, match="needs either"):
+    with pytest.raises(tensor.errors.MeshError, match="needs numpy= and one of"):
         tensor.primitive("test_other", numpy=abs)
 
 

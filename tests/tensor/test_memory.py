@@ -296,6 +296,7 @@ def test_memory_that_is_missing_at_the_first_launch_is_our_error(opencl, monkeyp
         tensor.errors.OutOfMemoryError, match=f"ran out of memory while launching kernel .*{name}"
     ):
         x + 1
+    monkeypatch.setattr("tensor.queue.direct_launch", lambda *_: lambda: -5)  # so that it is tried as above
     recording = tensor.record(lambda: x * 2)
     refusals.append(driver_error(name))
     with pytest.raises(tensor.errors.OutOfMemoryError, match="ran out of memory while replaying"):
