@@ -201,6 +201,10 @@ def _overridden(job: Job, options: Options) -> Job:
         if (value := getattr(options, name)) is not None
     }
     rates = {name: value for name in ("lr", "momentum") if (value := getattr(options, name)) is not None}
+    known = nn.load_optimizer(job.optimizer).definition()["params"]
+    unknown = next((name for name in rates if name not in known), None)
+    if unknown is not None:
+        raise UsageError(f"The job's optimizer, {job.optimizer['type']}, has no {unknown}: drop --{unknown}.")
     if rates:
         chosen["optimizer"] = {**job.optimizer, "params": {**job.optimizer["params"], **rates}}
     try:

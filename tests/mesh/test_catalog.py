@@ -121,6 +121,12 @@ def test_options_override_and_the_rest_stays() -> None:
     assert job.digest != plain.digest
 
 
+def test_an_option_that_the_optimizer_does_not_have_is_named(tmp_path: Path) -> None:
+    text = written(tmp_path, "mine.txt", "to be or not to be, " * 100)
+    with pytest.raises(UsageError, match=r"optimizer, adamw, has no momentum: drop --momentum\."):
+        make_job("chargpt", Options(data=str(text), momentum=0.9))
+
+
 def test_a_network_in_json(tmp_path: Path) -> None:
     definition = nn.to_definition(nn.models.lenet((8, 8, 1)))
     path = written(tmp_path, "network.json", json.dumps(definition))
