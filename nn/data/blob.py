@@ -68,11 +68,13 @@ def _params(path: Path, phase: str) -> dict[str, Any]:
 def _part(path: Path, phase: str) -> tuple[NDArray[numpy.uint8], NDArray[numpy.int32]]:
     params = _params(path, phase)
     prefix, shape, klass = (params.get(key) for key in ("file_prefix", "data_shape", "data_klass"))
-    sizes = shape if isinstance(shape, list) and all(isinstance(size, int) for size in shape) else []
+    sizes = (
+        shape if isinstance(shape, list) and all(isinstance(size, int) and size > 0 for size in shape) else []
+    )
     if not isinstance(prefix, str) or len(sizes) != 3 or klass not in (None, "uint8"):
         raise DataError(
             f"{path} has data to {phase} with the file_prefix {prefix!r}, data_shape {shape!r} and "
-            f"data_klass {klass!r}; expected a path, [height, width, channels] and uint8."
+            f"data_klass {klass!r}; expected a path, [height, width, channels], each at least 1, and uint8."
         )
     labels = _labels(_found(path, f"{prefix}.json"))
     file = _found(path, f"{prefix}.bin")

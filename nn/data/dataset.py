@@ -77,7 +77,8 @@ class Dataset:
         if not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
             raise DataError(
                 f"The {split} labels of {self.name} run from {labels.min()} to {labels.max()}; expected 0 to "
-                f"{self.classes - 1}. The label file is damaged: delete it to have it downloaded again."
+                f"{self.classes - 1}. Put sound labels there: those of a set by name are downloaded "
+                "once their file is gone."
             )
 
 
@@ -98,6 +99,6 @@ def divided(name: str, images: NDArray[numpy.uint8], labels: NDArray[numpy.int32
 def _require_pairs(what: str, images: NDArray[numpy.uint8], labels: NDArray[numpy.int32]) -> None:
     if len(images) != len(labels):
         raise DataError(
-            f"{what} has {len(images)} images but {len(labels)} labels: they do not belong together. Put the "
-            "matching files there, or delete both to have them downloaded again."
+            f"{what} has {len(images)} images but {len(labels)} labels: they do not belong together. Put "
+            "matching ones there: those of a set by name are downloaded once their files are gone."
         )

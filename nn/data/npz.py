@@ -84,4 +84,7 @@ def _labels(values: HostArray, where: str) -> HostArray:
         raise DataError(
             f"{where} is {values.dtype.name} {list(values.shape)}; expected whole numbers, one an image."
         )
+    least, largest, held = values.min(initial=0), values.max(initial=0), numpy.iinfo(numpy.int32)
+    if least < held.min or largest > held.max:  # which as int32 would be other classes
+        raise DataError(f"{where} runs from {least} to {largest}; expected labels from 0 to {held.max:,}.")
     return values.astype(numpy.int32)

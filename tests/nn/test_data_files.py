@@ -80,7 +80,11 @@ class TestArchives:
             ({"images": noise(2, 2, 2), "labels": [0.5, 1]}, r"labels in .* is float64 \[2\]; expected"),
             ({"images": noise(2, 2, 2), "labels": [0, 1, 1]}, "has 2 images but 3 labels"),
             ({"images": noise(2, 2, 2), "labels": [0, 1]}, "The test part of .* has no images"),
-            ({"images": noise(2, 2, 2), "labels": [-1, -1]}, "labels of .* run from -1 to -1"),
+            (
+                {"images": noise(2, 2, 2), "labels": [-1, -1]},
+                "labels of .* run from -1 to -1; .* Put sound labels",
+            ),
+            ({"images": noise(2, 2, 2), "labels": [0, 2**32]}, "labels in .* runs from 0 to 4294967296"),
             (
                 {
                     **{"x_train": noise(2, 3, 3), "y_train": [0, 1]},
@@ -284,6 +288,9 @@ class TestBlobs:
     def test_what_is_wrong_is_named(self, tmp_path: Path) -> None:
         path, _ = self.written(tmp_path / "a", data_klass="single")
         with pytest.raises(DataError, match=r"to train with .* data_klass 'single'; expected .* uint8"):
+            nn.data.load(path)
+        path, _ = self.written(tmp_path / "n", data_shape=[-4, -6, 3])
+        with pytest.raises(DataError, match=r"data_shape \[-4, -6, 3\] .* each at least 1"):
             nn.data.load(path)
         path, _ = self.written(tmp_path / "b", data_shape=[4, 7, 3])
         with pytest.raises(DataError, match=r"train\.bin has 360 bytes; 5 images of \[4, 7, 3\] have 420"):
