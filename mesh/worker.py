@@ -125,7 +125,11 @@ class Worker:
         seconds = 0.0
         for _ in range(2):
             begin = time.perf_counter()
-            self._steps.run(0, np.arange(samples), images, labels, self._encode)
+            try:
+                self._steps.run(0, np.arange(samples), images, labels, self._encode)
+            except CodecError as error:
+                why = self._steps.first_non_finite(0, np.arange(samples), images, labels)
+                raise JobFailedError(f"A gradient of samples of zeros is not finite. {why}") from error
             self.device.synchronize()
             seconds = time.perf_counter() - begin
         return samples / seconds

@@ -321,6 +321,13 @@ def test_gradients_in_mixed_precision_are_close(store, device, precision, error,
     assert len(vector(update)) == len(exact)
 
 
+def test_what_is_not_finite_before_the_first_step_is_traced_to_its_layer(store):
+    worker = Worker(JOB, store, "numpy", None)
+    worker.network.vector[...] = 1e38
+    with pytest.raises(JobFailedError, match=r"^A gradient of samples of zeros is not finite\. .* layer"):
+        worker.prepare()
+
+
 def test_what_is_beyond_float16_ends_the_job(store):
     worker = Worker(replace(JOB, precision="float16"), store, "numpy", None)
     worker.network.vector[...] = np.asarray(worker.network.vector) * np.float32(4000)
