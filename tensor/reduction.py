@@ -175,7 +175,7 @@ def total_dtype(dtype: DType, wanted: Any = None) -> DType:
 def _summable(x: Array, dtype: Any) -> tuple[Array, DType]:
     """x and the dtype of its sum; converted first where the kernel could not do it on the way."""
     target = total_dtype(x.dtype, dtype)
-    truncates = x.dtype.kind in "fc" and target.kind not in "fc"
+    truncates = dtypes.kind(x.dtype) in "fc" and dtypes.kind(target) not in "fc"
     return (astype(x, target) if truncates else x), target
 
 

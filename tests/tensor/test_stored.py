@@ -157,3 +157,13 @@ def test_bfloat16_has_no_place_in_some_formats(device, tmp_path):
     with pytest.raises(DTypeError, match="bfloat16"):
         tensor.linalg.inv(tensor.ones((2, 2), dtype="bfloat16"))
     assert tensor.asarray(tensor.ones(3, dtype="bfloat16"), device="numpy").tolist() == [1, 1, 1]
+
+
+def test_sums_round_after_adding_and_truncate_before(device):
+    """To 16 bits from float32 the total is rounded and not each element; to integers elements saturate."""
+    near_one = numpy.full(600, 1.0035, numpy.float32)  # each is nearest to 1 in bfloat16
+    large = rounded([1e30, 0.75], "bfloat16")
+    total = tensor.sum(tensor.asarray(near_one), dtype="bfloat16")
+    assert same(total, rounded(near_one.sum(), "bfloat16"))
+    found = tensor.sum(tensor.asarray(large), dtype="int32")
+    assert found.item() == numpy.iinfo(numpy.int32).max
