@@ -380,7 +380,7 @@ class _Steps:
             with nn.mixed_precision(network, self._worker.job.precision):
                 found = nn.first_non_finite(network, self._loss_of, x, y)
             if found is not None:
-                return f"{found}. {found.advice} Start again: lr is --lr of mesh start"
+                return f"{found}. {found.advice} For lr there is --lr of mesh start."
         if self._worker.job.precision == "float16":
             return (
                 f"It is beyond float16's range, at a scale of {FLOAT16_SCALE:.0f}: use --precision bfloat16"
@@ -431,8 +431,7 @@ class _Steps:
 
     def _on_gradient(self, entry: nn.Entry, samples: int) -> None:
         """A parameter's gradient sum is final, or what `samples` had for a buffer: so may be the buckets
-        that it
-        lies in."""
+        that it lies in."""
         change = self._worker.network.change
         if entry in self._worker.network.buffer_table:
             change[entry.span] = change[entry.span] * float(samples)  # a sum, as the gradients are
