@@ -104,7 +104,7 @@ def finfo(type: Any, /) -> FloatLimits:
     dtype = dtypes.component(_dtype_of(type))
     if dtypes.kind(dtype) != "f":
         raise DTypeError(f"finfo: expected a floating dtype, got {dtype.name}.")
-    found: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    found: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]  # it has no types
     eps, largest, smallest, normal = (
         float(each) for each in (found.eps, found.max, found.min, found.smallest_normal)
     )
