@@ -1,4 +1,6 @@
-"""The options of the tests."""
+"""The options of the tests, and what a test asks for that counts memory."""
+
+import gc
 
 import pytest
 
@@ -10,3 +12,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="test kernels of every dtype on every implementation of OpenCL, and not only on the first one",
     )
+
+
+@pytest.fixture
+def no_garbage() -> None:
+    """For tests that count memory: what earlier tests left in cycles would be freed in between."""
+    gc.collect()

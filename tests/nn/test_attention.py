@@ -119,6 +119,7 @@ def test_dropped_weights_keep_their_mean(device: Device) -> None:
     numpy.testing.assert_allclose(numpy.asarray(layer.evaluate()(x)), 1, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_no_array_of_all_pairs_is_kept(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of T = 512 places, what waits for the way back is far smaller than T² numbers of one head."""
     monkeypatch.setattr(attention, "QUERIES_AT_ONCE", 32)

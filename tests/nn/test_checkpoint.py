@@ -122,6 +122,7 @@ def deep_network(device: Device) -> nn.Layer:
     return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), *blocks, *head).initialize(device)
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_fewer_bytes_with_segments(device: Device) -> None:
     """36 layers keep 24 arrays; in 4 segments 4 and 6 of them."""
     layer_bytes = 6 * 8 * 8 * 8 * 4
@@ -132,6 +133,7 @@ def test_fewer_bytes_with_segments(device: Device) -> None:
     assert cut < 0.6 * plain
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_only_what_a_derivative_reads_is_kept(device: Device) -> None:
     """Convolution, bias and ReLU make three arrays, of which one is read."""
     network = nn.Sequential(
@@ -147,6 +149,7 @@ def test_only_what_a_derivative_reads_is_kept(device: Device) -> None:
     assert numpy.asarray(y).shape == x.shape
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_activations_go_as_the_walk_passes_them(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nn.deposit, "_ENOUGH", 1)  # no gradient waits for others
     network = deep_network(device)

@@ -166,6 +166,7 @@ def test_statistics_of_a_batch_are_float32s(device: Device) -> None:
     numpy.testing.assert_allclose(observed, [100.0625, 0.25 * 7 / 64 * 800 / 799], rtol=1e-4)
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_what_is_kept_for_the_way_back_is_half_as_large() -> None:
     """When forward is done, between the loss and the gradients."""
 

@@ -35,6 +35,7 @@ def test_a_perceptron_learns_the_digits(device: Device) -> None:
     assert accuracy >= 0.89
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_a_step_leaves_no_memory_behind(device: Device) -> None:
     network = nn.models.lenet((8, 8, 1)).initialize(device)
     gradient = nn.value_and_grad(network, lambda x, y: nn.softmax_cross_entropy(network(x), y))
@@ -46,6 +47,7 @@ def test_a_step_leaves_no_memory_behind(device: Device) -> None:
     assert tensor.memory(device).in_use_bytes == before
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_the_walk_back_frees_what_it_has_walked() -> None:
     """When the first layer's gradient is final, the activations of the thirty after it are gone."""
 

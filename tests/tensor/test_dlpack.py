@@ -109,9 +109,9 @@ def test_memory_lives_while_either_side_uses_it(device):
         z.numpy()
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_exported_memory_is_given_back(device):
     needs_host(device)
-    gc.collect()
     before = tensor.memory().in_use_bytes
     for _ in range(200):
         view = numpy.from_dlpack(tensor.ones(100_000))

@@ -12,6 +12,8 @@ import tensor
 from tensor import machine_memory
 from tensor.memory import Memory
 
+pytestmark = pytest.mark.usefixtures("no_garbage")
+
 
 def occupied():
     """What the default device has given to arrays and pools, once its work is done."""

@@ -159,6 +159,7 @@ def test_what_is_done_elsewhere_is_not_recorded_in_silence():
     assert numpy.asarray(tensor.record(lambda: x + 1, device=last).replay()).tolist() == [2, 2, 2]
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_recordings_of_many_sizes_leave_nothing_behind(opencl):
     def recorded(size):
         x = tensor.ones((size, 1000))

@@ -43,6 +43,7 @@ def test_a_slab_without_parts_holds_one_span_at_a_time(generator):
     assert len(sizes) < 1.5 * max(sum(s.first <= t <= s.last for s in spans) for t in range(560))
 
 
+@pytest.mark.usefixtures("no_garbage")
 def test_a_recording_needs_what_the_first_run_needed(device):
     x = tensor.ones(4 * MIB)
 

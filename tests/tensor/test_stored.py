@@ -138,6 +138,7 @@ def test_a_recording_computes_anew(device, name):
     assert recording.replay().tolist() == [21, 21]
 
 
+@pytest.mark.usefixtures("no_garbage")
 @pytest.mark.parametrize("name", NAMES)
 def test_they_lie_in_the_devices_memory_in_two_bytes_each(device, name):
     before = tensor.memory(device)
