@@ -10,9 +10,9 @@ import click
 import nn
 from mesh.errors import UsageError
 from mesh.events import EVENT_VERSION
+from mesh.run import CHECKPOINT
 from mesh.uses import load_uses
 
-CHECKPOINT = "checkpoint.safetensors"
 _WEIGHTS = (".safetensors", ".npz")
 
 

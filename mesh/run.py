@@ -1,4 +1,7 @@
-"""The folder of a run: all events in `events.jsonl`, final steps and test measurements in `metrics.csv`."""
+"""The folder of a run: all events in `events.jsonl`, final steps and test measurements in `metrics.csv`.
+
+The worker saves the network beside them, as CHECKPOINT.
+"""
 
 import csv
 import json
@@ -11,6 +14,7 @@ from typing import Any, TextIO
 from mesh.errors import RunFolderError
 from mesh.events import Evaluated, Event, StepFinal
 
+CHECKPOINT = "checkpoint.safetensors"
 COLUMNS = (
     "time",
     "step",

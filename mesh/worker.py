@@ -22,6 +22,7 @@ from mesh.errors import JobFailedError
 from mesh.job import Job
 from mesh.message import Payload
 from mesh.plan import Plan
+from mesh.run import CHECKPOINT
 from mesh.tasks import (
     Applied,
     Apply,
@@ -289,7 +290,7 @@ class Worker:
 
     def _save(self, step: int, emit: Emit) -> None:
         if self._run is not None:
-            path = self._run / "checkpoint.safetensors"
+            path = self._run / CHECKPOINT
             shape = self.store.manifest.sample_shape
             nn.save(path, self.network, self.optimizer, step, self.job.seed, shape)
             emit(Saved(step, str(path)))
