@@ -175,6 +175,7 @@ def test_a_wrong_mesh_toml(text: str, seen: str, folder: Path) -> None:
         (["start", "--lr", "0"], 2, "--lr"),
         (["start", "--lr", "nan"], 2, "lr"),
         (["start", "--momentum", "1"], 2, "--momentum"),
+        (["start", "digits", "--length", "5"], 2, "digits is images: drop --length"),
         (["start", "--seed", "-1"], 2, "--seed"),
         (["start", "--port", "70000"], 2, "--port"),
         (["start", "--use", "nowhere.py"], 2, "nowhere.py"),
