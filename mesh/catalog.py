@@ -85,9 +85,9 @@ def make_job(name: str, options: Options | None = None, uses: Iterable[Path] = (
     return replace(_overridden(_found(name, options), options), uses=loaded)
 
 
-def used_files(name: str, uses: Iterable[Path] = ()) -> tuple[Path, ...]:
+def used_files(name: str, uses: Iterable[str | Path] = ()) -> tuple[Path, ...]:
     """`uses`, and the file of a job `file.py:name` if it defines layers: other peers need those too."""
-    files = tuple(uses)
+    files = tuple(map(Path, uses))
     place = _place_in_file(name)
     if place is None:
         return files
@@ -208,9 +208,14 @@ def _overridden(job: Job, options: Options) -> Job:
     if rates:
         chosen["optimizer"] = {**job.optimizer, "params": {**job.optimizer["params"], **rates}}
     try:
-        return replace(job, **chosen)
+        made = replace(job, **chosen)
     except NetworkError as error:
         raise UsageError(str(error)) from error
+    if options.length is not None and not nn.data.is_text(made.data):
+        raise UsageError(
+            f"--length is for texts, and {made.data} is images: drop --length, or give a text with --data."
+        )
+    return made
 
 
 def _check_known(kind: str, name: str | None, known: Sequence[str]) -> None:

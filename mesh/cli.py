@@ -6,8 +6,9 @@ refused · 5 no device or no data · 130 interrupted. A flag comes before the en
 """
 
 from collections.abc import Callable
+from functools import partial, reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -15,11 +16,11 @@ from mesh import __version__
 from mesh.defaults import DEFAULT_PORT
 
 if TYPE_CHECKING:
+    from mesh.choices import Choices
     from mesh.node import Node
 
 INTERRUPTED = 130
 CONFIG = Path("mesh.toml")
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class MeshGroup(click.Group):
@@ -42,9 +43,18 @@ class MeshGroup(click.Group):
             raise click.exceptions.Exit(error.exit_code) from error
 
 
-def common(command: Command) -> Command:
-    """The options that `start` and `join` share."""
+def with_choices(default_run: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of `Choices`, which a command is given as `choices`, and --json.
+
+    `default_run` is what its help says that --run is by default.
+    """
     options = (
+        click.option(
+            "--run",
+            metavar="FOLDER",
+            type=click.Path(path_type=Path),
+            help=f"Folder for events, metrics and checkpoints.  [default: {default_run}]",
+        ),
         click.option("--device", metavar="NAME", help="Compute on this device; `mesh devices` lists them."),
         click.option(
             "--insecure", is_flag=True, help="Listen to other machines, unencrypted. Trusted networks only."
@@ -64,9 +74,16 @@ def common(command: Command) -> Command:
         ),
         click.option("--json", is_flag=True, help="Events on stdout, one JSON object a line."),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def packed(*, use: tuple[Path, ...], **typed: Any) -> None:
+            chosen = {name: typed.pop(name) for name in ("device", "insecure", "checkpoint", "run")}
+            command(choices={**chosen, "uses": use}, **typed)
+
+        return reduce(lambda made, option: option(made), reversed(options), packed)
+
+    return decorate
 
 
 @click.group(
@@ -131,24 +148,8 @@ def main(ctx: click.Context) -> None:
     show_default=True,
     help="Where others join; 0: any free port.",
 )
-@click.option(
-    "--run",
-    metavar="FOLDER",
-    type=click.Path(path_type=Path),
-    help="Folder for events, metrics and checkpoints.  [default: runs/JOB-TIME]",
-)
-@common
-def start(
-    job: str,
-    port: int,
-    device: str | None,
-    insecure: bool,
-    use: tuple[Path, ...],
-    checkpoint: int | None,
-    run: Path | None,
-    json: bool,
-    **overrides: Any,
-) -> None:
+@with_choices(default_run="runs/JOB-TIME")
+def start(job: str, port: int, choices: "Choices", json: bool, **overrides: Any) -> None:
     """Train a job; others may join at any time.
 
     JOB is digits (the default), lenet, resnet18, chargpt, a network in JSON (network.json, with --data unless
@@ -158,43 +159,17 @@ def start(
     from mesh.node import Node
     from mesh.run import default_folder
 
-    files = used_files(job, use)
+    choices["uses"] = files = used_files(job, choices["uses"])
+    choices["run"] = choices["run"] or default_folder(job)
     made = make_job(job, Options(**overrides), files)
-    _take_part(
-        lambda folder: Node.start(
-            made,
-            port=port,
-            device=device,
-            insecure=insecure,
-            run=folder,
-            uses=files,
-            checkpoint=checkpoint,
-        ),
-        run or default_folder(job),
-        json,
-    )
+    _take_part(partial(Node.start, made, port=port), choices, json)
 
 
 @main.command()
 @click.argument("address", metavar="HOST[:PORT]")
 @click.option("--thin", is_flag=True, help="Stay thin: 8-bit weights, no optimizer state, no vote.")
-@click.option(
-    "--run",
-    metavar="FOLDER",
-    type=click.Path(path_type=Path),
-    help="Folder for events, metrics and checkpoints.  [default: none]",
-)
-@common
-def join(
-    address: str,
-    thin: bool,
-    device: str | None,
-    insecure: bool,
-    use: tuple[Path, ...],
-    checkpoint: int | None,
-    run: Path | None,
-    json: bool,
-) -> None:
+@with_choices(default_run="none")
+def join(address: str, thin: bool, choices: "Choices", json: bool) -> None:
     """Take part in the job of another peer.
 
     Any peer of the job will do as HOST.
@@ -205,20 +180,7 @@ def join(
 
     from mesh.node import Node
 
-    _take_part(
-        lambda folder: Node.join(
-            host,
-            port,
-            device=device,
-            thin=thin,
-            insecure=insecure,
-            run=folder,
-            uses=use,
-            checkpoint=checkpoint,
-        ),
-        run,
-        json,
-    )
+    _take_part(partial(Node.join, host, port, thin=thin), choices, json)
 
 
 @main.command()
@@ -307,7 +269,7 @@ def matrix(device: str | None, json: bool) -> None:
     show_matrix(device, json)
 
 
-def _take_part(make_node: "Callable[[Path | None], Node]", folder: Path | None, as_json: bool) -> None:
+def _take_part(make_node: "Callable[..., Node]", choices: "Choices", as_json: bool) -> None:
     """Run one peer to its end, with its folder, its screen and Ctrl-C; then say what came of it."""
     from contextlib import ExitStack
 
@@ -318,11 +280,12 @@ def _take_part(make_node: "Callable[[Path | None], Node]", folder: Path | None, 
 
     with ExitStack() as stack:
         reporters: list[Reporter] = []
-        if folder is not None:
+        run = choices["run"]
+        if run is not None:
             reporters.append(
-                stack.enter_context(RunFolder(folder, lambda text: click.echo(f"mesh: {text}", err=True)))
+                stack.enter_context(RunFolder(Path(run), lambda text: click.echo(f"mesh: {text}", err=True)))
             )
-        node = make_node(folder)
+        node = make_node(**choices)
         interrupts = stack.enter_context(Interrupts(node.leave))
         reporters.append(talk(node.snapshot, as_json, stack))
         try:

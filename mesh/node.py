@@ -9,14 +9,15 @@ import socket
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import nn
 import tensor
 from mesh import events
+from mesh.choices import Choices
 from mesh.compute import Compute
 from mesh.datasets import Manifest, Store
 from mesh.defaults import DEFAULT_PORT
@@ -50,20 +51,21 @@ class Node:
         self,
         contact: str | None,
         port: int,
-        device: str | None,
-        thin: bool,
-        insecure: bool,
-        run: Path | None,
-        uses: tuple[Path, ...],
-        checkpoint: nn.Checkpoint,
+        *,
+        thin: bool = False,
+        device: str | None = None,
+        insecure: bool = False,
+        run: str | Path | None = None,
+        uses: Iterable[str | Path] = (),
+        checkpoint: nn.Checkpoint = None,
     ) -> None:
-        self._uses = load_uses(uses)
+        self._uses = load_uses(map(Path, uses))
         self._device = device
         self._checkpoint = checkpoint
         self._device_name = tensor.device(device).name
         self._contact = contact
         self._thin = thin
-        self._run_folder = run
+        self._run_folder = None if run is None else Path(run)
         self._job: Job | None = None
         self._store: Store | None = None
         self._plan: Plan | None = None
@@ -80,17 +82,7 @@ class Node:
         self._on_event: Callable[[Event], None] = lambda event: None
 
     @classmethod
-    def start(
-        cls,
-        job: Job,
-        *,
-        port: int = DEFAULT_PORT,
-        device: str | None = None,
-        insecure: bool = False,
-        run: Path | None = None,
-        uses: tuple[Path, ...] = (),
-        checkpoint: nn.Checkpoint = None,
-    ) -> "Node":
+    def start(cls, job: Job, *, port: int = DEFAULT_PORT, **choices: Unpack[Choices]) -> "Node":
         """The first peer of `job`, listening on `port` (0: any free one), on this machine only unless
         `insecure`.
 
@@ -102,7 +94,7 @@ class Node:
             raise UsageError(
                 f"a batch of {job.batch} is more than the {store.manifest.samples} samples of {job.data}"
             )
-        node = cls(None, port, device, False, insecure, run, uses, checkpoint)
+        node = cls(None, port, **choices)
         node._job = replace(job, uses=node._uses)
         node._store = store
         node.prepare_worker()
@@ -110,19 +102,10 @@ class Node:
 
     @classmethod
     def join(
-        cls,
-        host: str,
-        port: int = DEFAULT_PORT,
-        *,
-        device: str | None = None,
-        thin: bool = False,
-        insecure: bool = False,
-        run: Path | None = None,
-        uses: tuple[Path, ...] = (),
-        checkpoint: nn.Checkpoint = None,
+        cls, host: str, port: int = DEFAULT_PORT, *, thin: bool = False, **choices: Unpack[Choices]
     ) -> "Node":
         """A peer that asks the one at `host`:`port` to be let in; `thin`: with 8-bit weights to the end."""
-        return cls(f"{_resolve(host)}:{port}", 0, device, thin, insecure, run, uses, checkpoint)
+        return cls(f"{_resolve(host)}:{port}", 0, thin=thin, **choices)
 
     @property
     def port(self) -> int:

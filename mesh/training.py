@@ -4,14 +4,16 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, Unpack
 
 import nn
+from mesh.choices import Choices
 from mesh.defaults import DEFAULT_PORT
 from mesh.events import Evaluated, Event, Finished, Saved, StepFinal
 from mesh.job import Job
@@ -87,70 +89,39 @@ def start(
     job: Job,
     *,
     port: int = DEFAULT_PORT,
-    device: str | None = None,
-    insecure: bool = False,
-    run: str | Path | None = None,
-    uses: Iterable[str | Path] = (),
-    checkpoint: nn.Checkpoint = None,
     on_event: Callable[[Event], None] | None = None,
+    **choices: Unpack[Choices],
 ) -> Result:
     """Train `job`, alone at first; others may join at `port` (0: any free one). Blocks until the end.
 
-    `device` is what `tensor.device` takes. Only this machine can join unless `insecure` is said. `run` is a
-    folder for events, metrics and the saved network; without it nothing is written. `uses` are files with
-    layers of one's own. `checkpoint` is that of `nn.value_and_grad`: less memory here, the same results, and
-    each peer's own choice. `on_event` is called in this thread. Ctrl-C leaves in order, then raises
-    KeyboardInterrupt. Raises subclasses of MeshError: no data or
-    device, a port in use, a loss that is not finite.
+    Each peer chooses for itself:
+
+    - `device`: what `tensor.device` takes; by default the best one.
+    - `insecure`: other machines can join, too, unencrypted.
+    - `run`: a folder for events, metrics and the saved network; without it nothing is written.
+    - `uses`: files with layers of one's own.
+    - `checkpoint`: that of `nn.value_and_grad`: less memory here, the same results.
+
+    `on_event` is called in this thread. Ctrl-C leaves in order, then raises KeyboardInterrupt. Raises
+    subclasses of MeshError: no data or device, a port in use, a loss that is not finite.
     """
-    paths = tuple(map(Path, uses))
-    return _trained(
-        lambda folder: Node.start(
-            job,
-            port=port,
-            device=device,
-            insecure=insecure,
-            run=folder,
-            uses=paths,
-            checkpoint=checkpoint,
-        ),
-        run,
-        on_event,
-    )
+    return _trained(partial(Node.start, job, port=port), on_event, choices)
 
 
 def join(
     host: str,
     port: int = DEFAULT_PORT,
     *,
-    device: str | None = None,
     thin: bool = False,
-    insecure: bool = False,
-    run: str | Path | None = None,
-    uses: Iterable[str | Path] = (),
-    checkpoint: nn.Checkpoint = None,
     on_event: Callable[[Event], None] | None = None,
+    **choices: Unpack[Choices],
 ) -> Result:
     """Take part in the job of the peer at `host`:`port` until it is done. Blocks until the end.
 
     `thin`: compute with 8-bit weights and keep no optimizer state. The other arguments are those of
     `start`. Raises UnreachableError where no peer answers, RefusedError where one says no.
     """
-    paths = tuple(map(Path, uses))
-    return _trained(
-        lambda folder: Node.join(
-            host,
-            port,
-            device=device,
-            thin=thin,
-            insecure=insecure,
-            run=folder,
-            uses=paths,
-            checkpoint=checkpoint,
-        ),
-        run,
-        on_event,
-    )
+    return _trained(partial(Node.join, host, port, thin=thin), on_event, choices)
 
 
 def follow(node: Node, reporters: Sequence[Reporter]) -> Outcome:
@@ -171,16 +142,17 @@ def follow(node: Node, reporters: Sequence[Reporter]) -> Outcome:
 
 
 def _trained(
-    make_node: Callable[[Path | None], Node], run: str | Path | None, on_event: Callable[[Event], None] | None
+    make_node: Callable[..., Node], on_event: Callable[[Event], None] | None, choices: Choices
 ) -> Result:
     """The run's folder is opened first: a full disk is found before a port is taken."""
+    run = choices.get("run")
     with ExitStack() as stack:
         reporters: list[Reporter] = []
         if run is not None:
             reporters.append(stack.enter_context(RunFolder(Path(run), _warn)))
         if on_event is not None:
             reporters.append(_Callback(on_event))
-        node = make_node(None if run is None else Path(run))
+        node = make_node(**choices)
         with _leaving_on_interrupt(node):
             outcome = follow(node, reporters)
     return Result(outcome.steps, outcome.accuracy, outcome.loss, outcome.why, node.network)

@@ -1,5 +1,6 @@
 """The public names of mesh, and training from Python."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,10 @@ import pytest
 
 import mesh
 import nn
+from mesh import cli
+from mesh.choices import Choices
 from mesh.events import Event
+from mesh.node import Node
 from tests.mesh.fakes import EVENTS, FakeNode, lines_of
 
 
@@ -61,9 +65,7 @@ def test_start_gives_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "job": job,
         "port": 0,
         "device": "numpy",
-        "insecure": False,
         "run": tmp_path / "run",
-        "uses": (),
         "checkpoint": 2,
     }
 
@@ -75,7 +77,21 @@ def test_join_writes_nothing_without_a_folder(tmp_path: Path, monkeypatch: pytes
     assert mesh.join("host", thin=True, uses=["mine.py"]).steps == 2
     assert list(tmp_path.iterdir()) == []
     assert (node.arguments["host"], node.arguments["port"], node.arguments["thin"]) == ("host", 7680, True)
-    assert node.arguments["uses"] == (Path("mine.py"),)
+    assert node.arguments["uses"] == ["mine.py"]
+
+
+def test_an_argument_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(TypeError, match="devise"):
+        mesh.join("127.0.0.1", devise="numpy")  # type: ignore[call-arg]
+
+
+def test_every_choice_has_its_default_and_its_option() -> None:
+    made = inspect.signature(Node).parameters
+    options = {{"use": "uses"}.get(str(each.name), each.name) for each in cli.join.params}
+    for choice in Choices.__annotations__:
+        assert made[choice].default is not inspect.Parameter.empty
+        assert choice in options
+        assert f"`{choice}`:" in str(mesh.start.__doc__)
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_a_node_is_made(
