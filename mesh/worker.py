@@ -17,6 +17,7 @@ import nn
 import tensor
 from mesh import codec as codecs
 from mesh.codec import CodecError
+from mesh.codec.base import Sum
 from mesh.datasets import Store
 from mesh.errors import JobFailedError
 from mesh.job import Job
@@ -105,8 +106,9 @@ class Worker:
         blank = tensor.zeros(self.network.state.shape, dtype=tensor.float32, device=self.device)
         optimizer = nn.load_optimizer(self.job.optimizer)
         optimizer.initialize(self.network.vector, self.network.table)
-        values = np.zeros(self.plan.buckets[0].size, np.float32)
-        self.codec.decode_add(self.codec.encode(values), values)
+        total = self._empty_sum(self.plan.buckets[0].size)
+        self.codec.decode_add(self.codec.encode(total), total)
+        total /= 1.0
         self.network.advance(optimizer, blank, blank.copy())
         tensor.checksum(blank)
         images, labels = self._blank(TEST_BATCH)
@@ -199,14 +201,20 @@ class Worker:
             emit(GradientDone(task.view, task.step, len(task.ids), time.perf_counter() - begin))
 
     def _merge(self, task: Merge) -> Merged | Spoiled:
-        total = np.zeros(self.plan.buckets[task.bucket].size, np.float32)
+        total = self._empty_sum(self.plan.buckets[task.bucket].size)
         for number, push in enumerate(task.pushes):
             try:
                 self.codec.decode_add(push.payload, total)
             except CodecError as error:
                 return Spoiled(task, number, str(error))
-        total /= np.float32(sum(push.samples for push in task.pushes))
+        total /= float(sum(push.samples for push in task.pushes))
         return Merged(task.view, task.step, task.bucket, self.codec.encode(total))
+
+    def _empty_sum(self, size: int) -> Sum:
+        """float32[size] of zeros, where payloads are added up sooner."""
+        if self.codec.is_sooner_on(self.device, size):
+            return tensor.zeros(size, dtype=tensor.float32, device=self.device)
+        return np.zeros(size, np.float32)
 
     def _applied(self, step: int) -> Applied:
         self._digest = tensor.checksum(self.network.state)
@@ -214,7 +222,10 @@ class Worker:
 
     def _decode_into(self, vector: tensor.Array, payloads: tuple[Payload, ...]) -> None:
         for span, payload in zip(self.plan.buckets, payloads, strict=True):
-            vector[span.start : span.stop] = self.codec.decode(payload, span.size)
+            if self.codec.is_sooner_on(self.device, span.size):
+                vector[span.start : span.stop] = self.codec.decode_array(payload, span.size, self.device)
+            else:
+                vector[span.start : span.stop] = self.codec.decode(payload, span.size)
 
     # ---- thin peers ----
 

@@ -1,9 +1,10 @@
-"""How fast the 8-bit codecs encode and decode, against numpy.searchsorted and against copying.
+"""How fast the 8-bit codecs encode, decode and merge, against numpy.searchsorted and against copying.
 
-    python scripts/bench_codec.py [--values N] [--block B] [--rounds R] [--device SPEC]
+    python scripts/bench_codec.py [--values N] [--block B] [--pushes P] [--rounds R] [--device SPEC]
 
 One JSON object a line. All candidates run in turn in each round and the best round counts, so that a busy
-machine slows all of them alike. `copies` is the time as a multiple of the time in which the same device
+machine slows all of them alike. `merge` is what the server of a bucket does with P pushes, from bytes to bytes; by
+"host" it is NumPy's, without arrays of ours. `copies` is the time as a multiple of the time in which the same device
 copies as many bytes as the codec reads and writes. For one CPU core, put in front:
 POCL_MAX_PTHREAD_COUNT=1 OMP_NUM_THREADS=1
 """
@@ -26,17 +27,22 @@ Work = Callable[[], object]
 @click.command(help=__doc__)
 @click.option("--values", default=1 << 22, show_default=True, help="Length of the vector, standard normal.")
 @click.option("--block", default=256, show_default=True, help="Values to a scale.")
+@click.option("--pushes", default=2, show_default=True, help="Payloads to merge.")
 @click.option("--rounds", default=7, show_default=True, help="How often each candidate runs.")
 @click.option("--device", "specs", multiple=True, help="Devices, for example numpy or gpu; all by default.")
-def main(values: int, block: int, rounds: int, specs: tuple[str, ...]) -> None:
+def main(values: int, block: int, pushes: int, rounds: int, specs: tuple[str, ...]) -> None:
     """Time all candidates and print one line for each."""
     devices = [tensor.device(spec) for spec in specs] or tensor.devices()
     x = numpy.random.default_rng(0).standard_normal(values).astype(numpy.float32)
     candidates: dict[tuple[str, str, str], Work] = {
         ("searchsorted", "", "encode"): lambda: searchsorted(x, block)
     }
+    for name in CODECS:
+        candidates["host", name, "merge"] = merging(name, x, block, pushes, None)
     for device in devices:
         candidates |= on_device(x, block, device)
+        for name in CODECS:
+            candidates[device.spec, name, "merge"] = merging(name, x, block, pushes, device)
     seconds = best_seconds(candidates, rounds)
     names = {device.spec: device.name for device in devices}
     for (by, codec, direction), best in seconds.items():
@@ -48,7 +54,9 @@ def main(values: int, block: int, rounds: int, specs: tuple[str, ...]) -> None:
             "values": values,
         }
         line |= {"seconds": round(best, 6), "values_s": round(values / best)}
-        if codec:
+        if direction == "merge":
+            line |= {"pushes": pushes}
+        elif codec:
             line |= {"device": names[by], "copies": round(best / seconds[by, "", "copy"] * 8 / 5.02, 2)}
         print(json.dumps(line))
 
@@ -65,6 +73,21 @@ def on_device(x: numpy.ndarray, block: int, device: tensor.Device) -> dict[tuple
             device, lambda c=codec, p=payload: c.decode_array(p, x.size)
         )
     return found
+
+
+def merging(name: str, x: numpy.ndarray, block: int, pushes: int, device: tensor.Device | None) -> Work:
+    """Adding up `pushes` payloads of x, dividing and encoding, on `device` or, without one, by NumPy."""
+    codec = mesh.codec.by_name(name, block)
+    payload = codec.encode(x)
+
+    def merge() -> None:
+        total = numpy.zeros(x.size, numpy.float32) if device is None else tensor.zeros(x.size, device=device)
+        for _ in range(pushes):
+            codec.decode_add(payload, total)
+        total /= 120.0
+        codec.encode(total)
+
+    return merge
 
 
 def done(device: tensor.Device, work: Work) -> Work:

@@ -35,6 +35,7 @@ class Device:
     compute_units: int
     memory_bytes: int
     uses_host_memory: bool
+    rounds_as_numpy: bool  # float32's sums, products, quotients and square roots, denormals too, bit for bit
     queue: Queue
 
     def computes(self, dtype: numpy.dtype[Any]) -> bool:
@@ -92,6 +93,7 @@ class NumpyDevice(Device):
     kind: Kind = "host"
     spec = "numpy"
     uses_host_memory = True
+    rounds_as_numpy = True
 
     def __init__(self, name: str, compute_units: int, memory_bytes: int) -> None:
         self.name = name
@@ -162,6 +164,8 @@ class OpenCLDevice(Device):
         self.compute_units = raw.max_compute_units
         self.memory_bytes = raw.global_mem_size
         self.uses_host_memory = bool(raw.host_unified_memory)
+        exact = pyopencl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT | pyopencl.device_fp_config.DENORM
+        self.rounds_as_numpy = raw.single_fp_config & exact == exact
         self.largest_buffer_bytes: int = raw.max_mem_alloc_size
         self._native = dtypes_of(raw.extensions)
         self._pieces = HostPieces(self)  # of the other dtypes

@@ -12,6 +12,7 @@ from mesh.codec.errors import CodecError, NonFiniteError
 Floats = NDArray[numpy.float32]
 Bytes = NDArray[numpy.uint8]
 Payload = bytes | bytearray | memoryview
+Sum = Floats | tensor.Array
 
 
 class Codec(ABC):
@@ -39,11 +40,18 @@ class Codec(ABC):
     def decode(self, payload: Payload, size: int) -> Floats:
         """Values of `payload`, float32[size]; raises CodecError for a payload that no encoder makes."""
 
+    def is_sooner_on(self, device: tensor.Device, size: int) -> bool:
+        """Whether payloads of `size` values are decoded and merged sooner on `device` than by NumPy, to the
+        same bytes.
+        """
+        return False
+
     @abstractmethod
-    def decode_add(self, payload: Payload, out: Floats) -> None:
+    def decode_add(self, payload: Payload, out: Sum) -> None:
         """Add the decoded values into `out`, float32[size], in place: one term of a server's merge.
 
-        Raises CodecError for a payload that no encoder makes; `out` is then as it was.
+        `out` is NumPy's, or an array of a device. Raises CodecError for a payload that no encoder makes; `out`
+        is then as it was.
         """
 
     def encode_array(self, x: tensor.Array) -> tensor.Array:

@@ -30,6 +30,7 @@ from mesh.codec.base import (
     Codec,
     Floats,
     Payload,
+    Sum,
     check_vector,
     checked_size,
     host_vector,
@@ -113,8 +114,15 @@ class BlockCodec(Codec):
             out[span] = values
         return out
 
-    def decode_add(self, payload: Payload, out: Floats) -> None:
+    def is_sooner_on(self, device: tensor.Device, size: int) -> bool:
+        """Whether payloads of `size` values are to be decoded and merged on `device`."""
+        return device_forms.is_sooner_on(device, size)
+
+    def decode_add(self, payload: Payload, out: Sum) -> None:
         """Add the decoded values into `out`, float32[size], in place."""
+        if isinstance(out, tensor.Array):
+            out += self.decode_array(payload, out.size, device=out.device)
+            return
         for span, values in self._decoded(payload, out.size):
             out[span] += values
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LARGEST_SIZE = 2**32 - 1  # the kernels count values in 32 bits
 ALL_FINITE = 2**32 - 1
+WORTH_LAUNCHING = 1 << 18  # values: where fewer are merged, NumPy has done them before the launches are made
 
 
 def _encode_numpy(x: Floats, *, codec: "BlockCodec") -> Any:
@@ -77,6 +78,13 @@ GPU_LAYOUT = Layout(lanes=32, rows=4, width=4, together=1)
 def layout_of(device: tensor.Device) -> Layout:
     """The layout that was fastest on devices of this kind (docs/log.md)."""
     return CPU_LAYOUT if device.kind == "cpu" else GPU_LAYOUT
+
+
+def is_sooner_on(device: tensor.Device, size: int) -> bool:
+    """Whether `size` values are decoded and merged sooner on `device` than by NumPy (docs/log.md), to the same
+    bytes: sums and quotients need a device that rounds as NumPy does.
+    """
+    return device.backend == "opencl" and device.rounds_as_numpy and size >= WORTH_LAUNCHING
 
 
 def _launch(codec: "BlockCodec", name: str, source: Array, size: int, *others: Array) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from mesh.codec.base import Codec, Floats, Payload, checked_size, host_vector, refuse_non_finite
+import tensor
+from mesh.codec.base import Codec, Floats, Payload, Sum, checked_size, host_vector, refuse_non_finite
 from mesh.codec.errors import CodecError, NonFiniteError
 
 LARGEST_HALF = 65504.0  # IEEE 754-2008, binary16: (2 - 2**-10) * 2**15
@@ -38,9 +39,12 @@ class PlainCodec(Codec):
         """Values float32[size] of `payload`."""
         return self._values(payload, size).astype(numpy.float32)
 
-    def decode_add(self, payload: Payload, out: Floats) -> None:
+    def decode_add(self, payload: Payload, out: Sum) -> None:
         """Add the payload's values into `out`, float32[size], in place."""
-        out += self._values(payload, out.size)
+        if isinstance(out, tensor.Array):
+            out += self.decode_array(payload, out.size, device=out.device)
+        else:
+            out += self._values(payload, out.size)
 
     def _values(self, payload: Payload, size: int) -> NDArray[Any]:
         """The payload's numbers, [size], without a copy."""

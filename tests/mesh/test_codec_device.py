@@ -7,6 +7,7 @@ import mesh.codec
 import tensor
 from mesh.codec import CodecError, NonFiniteError
 from mesh.codec.codebook import LINEAR, TREE
+from tests.devices import with_gpu_kernels
 
 DEVICES = [each.spec for each in tensor.devices()]
 
@@ -82,6 +83,53 @@ def test_the_layout_for_gpus_gives_the_same_bytes_on_a_cpu(device, name, block, 
         assert codec.encode(tensor.asarray(values, device=device)) == payload, label
         decoded = codec.decode_array(payload, values.size, device=device).numpy()
         assert decoded.tobytes() == codec.decode(payload, values.size).tobytes(), label
+
+
+def pushed(seed):
+    """Gradients of a very wide range, and at the end three values whose first two make a denormal sum."""
+    wide = normal(20_000, seed) * numpy.exp(20 * normal(20_000, seed + 100))
+    return numpy.append(wide, [(1.5e-38, -1.3e-38, 2e-38, 3e-38)[seed]] * 300).astype(numpy.float32)
+
+
+@pytest.mark.parametrize("device", with_gpu_kernels(), ids=lambda each: each.spec)
+@pytest.mark.parametrize("name", mesh.codec.names())
+def test_a_merge_on_a_device_gives_the_bytes_of_a_merge_by_numpy(device, name):
+    if not device.rounds_as_numpy:
+        pytest.skip("merges are made on the host here")
+    codec = mesh.codec.by_name(name)
+    for count in (1, 2, 3, 4):
+        payloads = [
+            codec.encode(pushed(seed) if name != "fp16" else normal(20_300, seed)) for seed in range(count)
+        ]
+        total = numpy.zeros(20_300, numpy.float32)
+        on_device = tensor.zeros(20_300, dtype=tensor.float32, device=device)
+        for payload in payloads:
+            total = total + codec.decode(payload, total.size)
+            codec.decode_add(payload, on_device)
+        assert on_device.numpy().tobytes() == total.tobytes(), count
+        on_device /= 119.0
+        assert codec.encode(on_device) == codec.encode(total / numpy.float32(119)), count
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", mesh.codec.names())
+def test_a_payload_that_no_encoder_makes_leaves_a_sum_as_it_was(device, name):
+    codec = mesh.codec.by_name(name)
+    total = tensor.asarray(normal(600), device=device)
+    payload = bytearray(codec.encode(normal(600)))
+    payload[:4] = b"\xff" * 4
+    with pytest.raises(CodecError):
+        codec.decode_add(bytes(payload), total)
+    numpy.testing.assert_array_equal(total.numpy(), normal(600))
+
+
+def test_only_long_vectors_and_devices_that_round_as_numpy_are_worth_launching_for():
+    exact = [each for each in tensor.devices() if each.backend == "opencl" and each.rounds_as_numpy]
+    for each in tensor.devices():
+        for name in mesh.codec.names():
+            codec = mesh.codec.by_name(name)
+            assert codec.is_sooner_on(each, 1 << 20) == (each in exact and name.endswith("8"))
+            assert not codec.is_sooner_on(each, 1 << 15)
 
 
 @pytest.mark.parametrize("device", DEVICES)

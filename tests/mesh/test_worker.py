@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mesh.codec.device
 import nn
 import tensor
 from mesh import worker as workers
@@ -201,6 +202,33 @@ def test_running_statistics_follow_the_mean_of_all_shares(store, device, monkeyp
     buffers = some[0].network.buffers()
     assert float(buffers["norm.running_mean"][0]) == pytest.approx(0.1 * images.mean(), rel=1e-4)
     assert float(buffers["norm.running_var"][0]) == pytest.approx(0.9 + 0.1 * spread, rel=1e-4)
+
+
+@pytest.mark.parametrize("codec", ["dettmers8", "adaptive8"])
+def test_long_buckets_are_merged_and_applied_on_the_device_to_the_same_bits(
+    store, device, codec, monkeypatch
+):
+    job = replace(JOB, codec=codec)
+    on_host, on_device = (Worker(job, store, device, None) for _ in range(2))
+    parts = [pushes(on_host, 1, IDS[number::3]) for number in range(3)]
+    expected = merged(on_host, 1, parts)
+    do(on_host, Apply(1, expected))
+    monkeypatch.setattr(mesh.codec.device, "WORTH_LAUNCHING", 1)
+    on_device.prepare()
+    assert merged(on_device, 1, parts) == expected
+    do(on_device, Apply(1, expected))
+    np.testing.assert_array_equal(weights(on_device), weights(on_host))
+
+
+@pytest.mark.parametrize("least", [1, 1 << 40])
+def test_a_push_that_no_encoder_makes_is_named(store, device, least, monkeypatch):
+    monkeypatch.setattr(mesh.codec.device, "WORTH_LAUNCHING", least)
+    worker = Worker(replace(JOB, codec="dettmers8"), store, device, None)
+    good = pushes(worker, 1, IDS)[0]
+    bad = replace(good, payload=b"\xff" * len(good.payload))
+    (spoiled,) = do(worker, Merge(VIEW, 1, 0, (good, good, bad)))
+    assert (spoiled.number, spoiled.task.pushes[2]) == (2, bad)
+    assert "block 0" in spoiled.reason
 
 
 def test_buckets_come_last_layer_first_and_each_once(store, device):

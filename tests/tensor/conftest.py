@@ -4,20 +4,8 @@ import numpy
 import pytest
 
 import tensor
-from tensor.device import OpenCLDevice
 from tensor.dtypes import ALL
-
-
-def with_gpu_kernels() -> list[tensor.Device]:
-    """All devices, and where there is no GPU a CPU that runs the kernels written for GPUs."""
-    found = tensor.devices()
-    cpu = next((each for each in found if isinstance(each, OpenCLDevice) and each.kind == "cpu"), None)
-    if cpu is not None and not any(each.kind == "gpu" for each in found):
-        pretender = OpenCLDevice(cpu.raw, "gpu-kernels")
-        pretender.kind = "gpu"
-        found.append(pretender)
-    return found
-
+from tests.devices import with_gpu_kernels
 
 _DEVICES, _DEVICES_AND_GPU_KERNELS = tensor.devices(), with_gpu_kernels()
 
