@@ -3,9 +3,9 @@
     python scripts/bench_codec.py [--values N] [--block B] [--pushes P] [--rounds R] [--device SPEC]
 
 One JSON object a line. All candidates run in turn in each round and the best round counts, so that a busy
-machine slows all of them alike. `merge` is what the server of a bucket does with P pushes, from bytes to bytes; by
-"host" it is NumPy's, without arrays of ours. `copies` is the time as a multiple of the time in which the same device
-copies as many bytes as the codec reads and writes. For one CPU core, put in front:
+machine slows all of them alike. `merge` is what the server of a bucket does with P pushes, from bytes to
+bytes; by "host" it is NumPy's, without arrays of ours. `copies` is the time as a multiple of the time in
+which the same device copies as many bytes as the codec reads and writes. For one CPU core, put in front:
 POCL_MAX_PTHREAD_COUNT=1 OMP_NUM_THREADS=1
 """
 

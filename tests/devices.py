@@ -5,8 +5,8 @@ from tensor.device import OpenCLDevice
 
 
 def best_devices() -> list[str]:
-    """For tests that are not about kernels: the best device of each kind, as `tensor.device` takes it. Kernels are tested on the others too, in
-    tests/tensor.
+    """For tests that are not about kernels: the best device of each kind, as `tensor.device` takes it.
+    Kernels are tested on the others too, in tests/tensor.
     """
     return list({each.kind: each.spec for each in reversed(tensor.devices())}.values())[::-1]
 

@@ -50,8 +50,8 @@ class Codec(ABC):
     def decode_add(self, payload: Payload, out: Sum) -> None:
         """Add the decoded values into `out`, float32[size], in place: one term of a server's merge.
 
-        `out` is NumPy's, or an array of a device. Raises CodecError for a payload that no encoder makes; `out`
-        is then as it was.
+        `out` is NumPy's, or an array of a device. Raises CodecError for a payload that no encoder makes;
+        `out` is then as it was.
         """
 
     def encode_array(self, x: tensor.Array) -> tensor.Array:

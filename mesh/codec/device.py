@@ -81,8 +81,8 @@ def layout_of(device: tensor.Device) -> Layout:
 
 
 def is_sooner_on(device: tensor.Device, size: int) -> bool:
-    """Whether `size` values are decoded and merged sooner on `device` than by NumPy (docs/log.md), to the same
-    bytes: sums and quotients need a device that rounds as NumPy does.
+    """Whether `size` values are decoded and merged sooner on `device` than by NumPy (docs/log.md), to the
+    same bytes: sums and quotients need a device that rounds as NumPy does.
     """
     return device.backend == "opencl" and device.rounds_as_numpy and size >= WORTH_LAUNCHING
 
