@@ -5,7 +5,6 @@
 //   gradient_parts, gradients_joined      Σ dy · z and Σ dy over the rows, z = (x − mean) / √(variance + eps)
 //   backward                              dx = scale · (dy − Σ dy / rows − z · Σ dy · z / rows)
 //
-// With `relu`, y is max(y, 0), and what meets a y that is not above 0 counts as dy = 0: y is computed again, not read.
 // Whatever walks over x is cut alike: global size in groups (blocks of columns, parts of `depth` rows). A column is WIDTH
 // channels, and an item takes LANES of them. GPU: local size (columns, rows), neighbours read neighbouring columns, and the
 // items of a column meet in a tree; LANES is 1. CPU: local size (1, 1). Parts are joined in order, or in a tree that does not
@@ -94,7 +93,8 @@ typedef float column_type;
 #endif
 
 // parts[part][0] the means of its rows, parts[part][1] the sums of their squared distances from it. Distances are taken
-// from the part's first row on the way, so that a large mean costs no digits.
+// from the part's first row on the way, so that a large mean costs no digits; from 0 where that is infinite, so that the mean
+// becomes infinite too, and not NaN.
 SHAPE
 __kernel void statistics_parts(__global const float *restrict x, const long x_offset, __global float *restrict parts,
                                const long rows, const int channels, const long depth) {
@@ -104,7 +104,10 @@ __kernel void statistics_parts(__global const float *restrict x, const long x_of
   column_type sum[LANES], squares[LANES], shift[LANES];
   EACH_LANE sum[lane] = squares[lane] = shift[lane] = 0;
   if (first < channels) {
-    EACH_LANE shift[lane] = LOAD(from + begin * channels + lane * WIDTH);
+    EACH_LANE {
+      const column_type first_row = LOAD(from + begin * channels + lane * WIDTH);
+      shift[lane] = first_row - first_row == (column_type)0 ? first_row : (column_type)0;
+    }
 #define FETCH(k, row) column_type x##k[LANES]; EACH_LANE x##k[lane] = LOAD(from + (row) * channels + lane * WIDTH);
 #define DO(k, row) const column_type distance##k = x##k[lane] - shift[lane];
 #define FOUR                                                                                             \
@@ -179,7 +182,7 @@ __kernel void statistics_joined(__global const float *restrict parts, __global f
 
 #define NORMALISING                                                                                            \
   __global const float *restrict statistics, const long statistics_offset, __global const float *restrict weight, \
-      const long weight_offset, __global const float *restrict bias, const long bias_offset, const float eps, const int relu
+      const long weight_offset, __global const float *restrict bias, const long bias_offset, const float eps
 #define BEGIN_NORMAL                                                                                           \
   column_type mean[LANES], deviation[LANES], scale[LANES], shift[LANES];                                       \
   if (first < channels) EACH_LANE {                                                                            \
@@ -197,7 +200,6 @@ __kernel void statistics_joined(__global const float *restrict parts, __global f
 #define ANYWHERE(p) (*(p))
 #endif
 #define NORMAL(x) ((x - mean[lane]) * scale[lane] + shift[lane])
-#define PASSED(x, dy) (!relu ? dy : NORMAL(x) > (column_type)0 ? dy : (column_type)0)
 
 SHAPE
 __kernel void normalised(__global const float *restrict x, const long x_offset, NORMALISING,
@@ -206,11 +208,8 @@ __kernel void normalised(__global const float *restrict x, const long x_offset, 
   BEGIN_NORMAL
   if (first >= channels) return;
   __global const float *from = x + x_offset + first;
-#define BOUNDED(value) (!relu ? value : value <= (column_type)0 ? (column_type)0 : value)   // NaN stays
 #define FETCH(k, row) column_type x##k[LANES]; EACH_LANE x##k[lane] = LOAD(from + (row) * channels + lane * WIDTH);
-#define DO(k, row)                                         \
-  const column_type normal##k = NORMAL(x##k[lane]);        \
-  STORE(y + (row) * channels + CHANNEL, BOUNDED(normal##k));
+#define DO(k, row) STORE(y + (row) * channels + CHANNEL, NORMAL(x##k[lane]));
   EACH_ROW(FETCH, DO, NOTHING, NOTHING)
 #undef FETCH
 #undef DO
@@ -236,14 +235,13 @@ __kernel void gradient_parts(__global const float *restrict dy, const long dy_of
   EACH_LANE products[lane] = sum[lane] = 0;
   if (first < channels) {
 #define DO(k, row)                                                     \
-    const column_type passed##k = PASSED(x##k[lane], dy##k[lane]);     \
-    const column_type product##k = passed##k * (x##k[lane] - mean[lane]);
+    const column_type product##k = dy##k[lane] * (x##k[lane] - mean[lane]);
 #define FOUR                                                           \
     products[lane] += (product0 + product1) + (product2 + product3);   \
-    sum[lane] += (passed0 + passed1) + (passed2 + passed3);
+    sum[lane] += (dy0[lane] + dy1[lane]) + (dy2[lane] + dy3[lane]);
 #define ONE                                                            \
     products[lane] += product0;                                        \
-    sum[lane] += passed0;
+    sum[lane] += dy0[lane];
     EACH_ROW(FETCH_BOTH, DO, FOUR, ONE)
 #undef DO
 #undef FOUR
@@ -284,8 +282,8 @@ __kernel void backward(__global const float *restrict dy, const long dy_offset, 
     slope[lane] = LOAD(sums + sums_offset + CHANNEL) / (float)rows / deviation[lane];
     level[lane] = LOAD(sums + sums_offset + channels + CHANNEL) / (float)rows;
   }
-#define DO(k, row)                                                            \
-  const column_type rest##k = PASSED(x##k[lane], dy##k[lane]) - level[lane];  \
+#define DO(k, row)                                             \
+  const column_type rest##k = dy##k[lane] - level[lane];       \
   STORE(dx + (row) * channels + CHANNEL, scale[lane] * (rest##k - (x##k[lane] - mean[lane]) * slope[lane]));
   EACH_ROW(FETCH_BOTH, DO, NOTHING, NOTHING)
 #undef DO

@@ -3,8 +3,7 @@
     y = (x − mean) / √(variance + eps) · weight + bias
 
 with the mean and the variance of each channel, which are functions of x: the gradient of x has their part in
-it. `relu=True` computes max(y, 0) in the same pass. Source: S. Ioffe, C. Szegedy: "Batch Normalization",
-2015, whose last equations are the gradient.
+it. Source: S. Ioffe, C. Szegedy: "Batch Normalization", 2015, whose last equations are the gradient.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy
 from tensor import dtypes
 from tensor.array import Array
 from tensor.device import Device
-from tensor.errors import DTypeError, ShapeError
+from tensor.errors import ShapeError
 from tensor.gemm import ceil_div, scratch
 from tensor.kernel import built
 from tensor.layout import Shape, power_of_two
@@ -44,42 +43,29 @@ def _statistics_numpy(x: Any) -> Any:
     mean = rows.mean(axis=0)
     distance = rows - mean
     squares = (distance * distance).sum(axis=0)
-    return numpy.stack(
-        [mean, squares / numpy.float32(len(rows)), squares / numpy.float32(max(len(rows) - 1, 1))]
-    )
+    count = rows.dtype.type(len(rows))
+    return numpy.stack([mean, squares / count, squares / max(count - 1, rows.dtype.type(1))])
 
 
 def _deviation(statistics: Any, eps: float) -> Any:
-    return numpy.sqrt(statistics[1] + numpy.float32(eps))
+    return numpy.sqrt(statistics[1] + statistics.dtype.type(eps))
 
 
-def _forward_numpy(x: Any, statistics: Any, weight: Any, bias: Any, *, eps: float, relu: bool) -> Any:
-    y = (x - statistics[0]) * (weight / _deviation(statistics, eps)) + bias
-    return numpy.where(y <= 0, numpy.float32(0), y) if relu else y
+def _forward_numpy(x: Any, statistics: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    return (x - statistics[0]) * (weight / _deviation(statistics, eps)) + bias
 
 
-def _passed(dy: Any, x: Any, statistics: Any, weight: Any, bias: Any, eps: float, relu: bool) -> Any:
-    """dy where y is above 0, of `relu`."""
-    if not relu:
-        return dy
-    y = _forward_numpy(x, statistics, weight, bias, eps=eps, relu=False)
-    return numpy.where(y > 0, dy, numpy.float32(0))
-
-
-def _gradients_numpy(
-    dy: Any, x: Any, statistics: Any, weight: Any, bias: Any, *, eps: float, relu: bool
-) -> Any:
-    passed = _rows(_passed(dy, x, statistics, weight, bias, eps, relu))
-    products = (passed * (_rows(x) - statistics[0])).sum(axis=0)
-    return numpy.stack([products / _deviation(statistics, eps), passed.sum(axis=0)])
+def _gradients_numpy(dy: Any, x: Any, statistics: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    rows = _rows(dy)
+    products = (rows * (_rows(x) - statistics[0])).sum(axis=0)
+    return numpy.stack([products / _deviation(statistics, eps), rows.sum(axis=0)])
 
 
 def _backward_numpy(
-    dy: Any, x: Any, statistics: Any, weight: Any, bias: Any, sums: Any, *, eps: float, relu: bool
+    dy: Any, x: Any, statistics: Any, weight: Any, bias: Any, sums: Any, *, eps: float
 ) -> Any:
-    passed, deviation = _passed(dy, x, statistics, weight, bias, eps, relu), _deviation(statistics, eps)
-    count = numpy.float32(x.size // x.shape[-1])
-    rest = passed - sums[1] / count
+    deviation, count = _deviation(statistics, eps), x.dtype.type(x.size // x.shape[-1])
+    rest = dy - sums[1] / count
     return weight / deviation * (rest - (x - statistics[0]) * (sums[0] / count / deviation))
 
 
@@ -156,44 +142,44 @@ def _statistics_opencl(x: Array) -> Array:
 
 
 def _forward_opencl(
-    x: Array, statistics: Array, weight: Array, bias: Array, *, eps: float, relu: bool
+    x: Array, statistics: Array, weight: Array, bias: Array, *, eps: float
 ) -> Array:
     x, *others = (contiguous(each) for each in (x, statistics, weight, bias))
     y = Array.new(x.shape, x.dtype, x.device)
     walk = _walk(x.device, x.shape, x, others[0])
-    _launch("normalised", walk, x.device, *_memory(x, *others), eps, int(relu), y.buffer)
+    _launch("normalised", walk, x.device, *_memory(x, *others), eps, y.buffer)
     return y
 
 
-def _gradients_opencl(dy: Array, x: Array, *others: Array, eps: float, relu: bool) -> Array:
+def _gradients_opencl(dy: Array, x: Array, *others: Array, eps: float) -> Array:
     dy, x, *others = (contiguous(each) for each in (dy, x, *others))  # type: ignore[assignment]  # a list will do
     sums = Array.new((2, x.shape[-1]), x.dtype, x.device)
     walk = _walk(x.device, x.shape, dy, x, others[0])
     parts = scratch(x.device, walk.parts * 2 * walk.channels)
-    _launch("gradient_parts", walk, x.device, *_memory(dy, x, *others), eps, int(relu), parts.buffer)
+    _launch("gradient_parts", walk, x.device, *_memory(dy, x, *others), eps, parts.buffer)
     _join("gradients_joined", walk, parts, sums, 2 * walk.channels, 2 * walk.channels)
     return sums
 
 
-def _backward_opencl(dy: Array, x: Array, *others: Array, eps: float, relu: bool) -> Array:
+def _backward_opencl(dy: Array, x: Array, *others: Array, eps: float) -> Array:
     dy, x, *statistics, sums = (contiguous(each) for each in (dy, x, *others))
     dx = Array.new(x.shape, x.dtype, x.device)
     walk = _walk(x.device, x.shape, dy, x, statistics[0], sums)
-    arguments = (*_memory(dy, x, *statistics), eps, int(relu), *_memory(sums), dx.buffer)
+    arguments = (*_memory(dy, x, *statistics), eps, *_memory(sums), dx.buffer)
     _launch("backward", walk, x.device, *arguments)
     return dx
 
 
-_STATISTICS = primitive("batch_statistics", numpy=_statistics_numpy, opencl=_statistics_opencl)
-_FORWARD = primitive("batch_norm", numpy=_forward_numpy, opencl=_forward_opencl)
-_GRADIENTS = primitive("batch_norm_gradients", numpy=_gradients_numpy, opencl=_gradients_opencl)
-_BACKWARD = primitive("batch_norm_backward", numpy=_backward_numpy, opencl=_backward_opencl)
+_STATISTICS = primitive("batch_statistics", numpy=_statistics_numpy, opencl=_statistics_opencl, single=True)
+_FORWARD = primitive("batch_norm", numpy=_forward_numpy, opencl=_forward_opencl, single=True)
+_GRADIENTS = primitive("batch_norm_gradients", numpy=_gradients_numpy, opencl=_gradients_opencl, single=True)
+_BACKWARD = primitive("batch_norm_backward", numpy=_backward_numpy, opencl=_backward_opencl, single=True)
 
 # --- the functions ------------------------------------------------------------------------------------------
 
 
 def batch_statistics(x: Array) -> Array:
-    """Mean, variance, and unbiased variance of each channel of x [..., C] (float32, not empty): [3, C].
+    """Mean, variance, and unbiased variance of each channel of x [..., C] (not empty; float32, or float64): [3, C].
 
     The rows of x are cut in parts, whose statistics are joined in a fixed order: the same bits at each call.
     """
@@ -203,24 +189,24 @@ def batch_statistics(x: Array) -> Array:
 
 
 def batch_norm(
-    x: Array, statistics: Array, weight: Array, bias: Array, *, eps: float = 1e-5, relu: bool = False
+    x: Array, statistics: Array, weight: Array, bias: Array, *, eps: float = 1e-5
 ) -> Array:
     """x [..., C] brought to mean 0 and variance 1 by its own statistics [3, C], times weight, plus bias [C].
 
     nn differentiates it as a function of x, weight and bias with `statistics = batch_statistics(x)`.
     """
     _check("batch_norm", x, statistics, weight, bias)
-    return _FORWARD(x, statistics, weight, bias, eps=float(eps), relu=bool(relu))
+    return _FORWARD(x, statistics, weight, bias, eps=float(eps))
 
 
 def batch_norm_gradients(
-    dy: Array, x: Array, statistics: Array, weight: Array, bias: Array, *, eps: float, relu: bool
+    dy: Array, x: Array, statistics: Array, weight: Array, bias: Array, *, eps: float
 ) -> Array:
     """The gradients [2, C] of batch_norm's weight and bias from that of its result; takes what it took."""
     _check("batch_norm_gradients", x, statistics, weight, bias)
     _check_gradient("batch_norm_gradients", dy, x)
     with float32_results():
-        return _GRADIENTS(dy, x, statistics, weight, bias, eps=eps, relu=relu)
+        return _GRADIENTS(dy, x, statistics, weight, bias, eps=eps)
 
 
 def batch_norm_backward(
@@ -232,12 +218,11 @@ def batch_norm_backward(
     gradients: Array,
     *,
     eps: float,
-    relu: bool,
 ) -> Array:
     """The gradient of batch_norm's x; takes what batch_norm_gradients took, and what it returned."""
     _check("batch_norm_backward", x, statistics, weight, bias)
     _check_gradient("batch_norm_backward", dy, x)
-    return _BACKWARD(dy, x, statistics, weight, bias, gradients, eps=eps, relu=relu)
+    return _BACKWARD(dy, x, statistics, weight, bias, gradients, eps=eps)
 
 
 def _check_gradient(where: str, dy: Array, x: Array) -> None:
@@ -252,6 +237,4 @@ def _check(where: str, x: Array, *others: Array) -> None:
         raise ShapeError(
             f"{where}: expected x [N, …, C], not empty, statistics [3, C], weight and bias [C], got {got}."
         )
-    if any(dtypes.computed(each.dtype) != dtypes.float32 for each in (x, *others)):
-        names = ", ".join(each.dtype.name for each in (x, *others))
-        raise DTypeError(f"{where}: expected float32, got {names}; use astype first.")
+    dtypes.require_single_or_double(where, *[each.dtype for each in (x, *others)])

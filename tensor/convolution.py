@@ -16,7 +16,7 @@ import numpy
 from tensor import convolution_cpu, convolution_gpu, depthwise, dtypes
 from tensor.array import Array, Shape
 from tensor.convolution_parts import InParts
-from tensor.errors import DTypeError, ShapeError
+from tensor.errors import ShapeError
 from tensor.geometry import Geometry, Pair, geometry
 from tensor.primitive import primitive
 from tensor.views import contiguous
@@ -57,7 +57,7 @@ def _rows(first: int, sizes: Geometry, axis: int) -> slice:
 
 def _padded(x: Any, sizes: Geometry) -> Any:
     (pad_h, pad_w), channels = sizes.padding, x.shape[3]
-    padded = numpy.zeros((sizes.N, sizes.H + 2 * pad_h, sizes.W + 2 * pad_w, channels), numpy.float32)
+    padded = numpy.zeros((sizes.N, sizes.H + 2 * pad_h, sizes.W + 2 * pad_w, channels), x.dtype)
     padded[:, pad_h : pad_h + sizes.H, pad_w : pad_w + sizes.W] = x
     return padded
 
@@ -72,7 +72,7 @@ def _by_group(x: Any, sizes: Geometry) -> Any:
 def _columns(x: Any, sizes: Geometry) -> Any:
     """im2col: [groups, N·P·Q, KH·KW·C / groups], what lies under the kernel at each pixel of the result."""
     padded = _padded(x, sizes)
-    under = numpy.empty((sizes.N, sizes.P, sizes.Q, sizes.KH, sizes.KW, sizes.C), numpy.float32)
+    under = numpy.empty((sizes.N, sizes.P, sizes.Q, sizes.KH, sizes.KW, sizes.C), x.dtype)
     for kh in range(sizes.KH):
         for kw in range(sizes.KW):
             under[:, :, :, kh, kw] = padded[:, _rows(kh, sizes, 0), _rows(kw, sizes, 1)]
@@ -95,7 +95,7 @@ def _data_numpy(dy: Any, w: Any, *, input_shape: Shape, **options: Any) -> Any:
     columns = _by_group(dy, sizes) @ _matrices(w, sizes)
     split = columns.reshape(sizes.groups, sizes.pixels, sizes.KH * sizes.KW, sizes.C // sizes.groups)
     under = split.transpose(1, 2, 0, 3).reshape(sizes.N, sizes.P, sizes.Q, sizes.KH, sizes.KW, sizes.C)
-    (pad_h, pad_w), padded = sizes.padding, _padded(numpy.zeros(input_shape, numpy.float32), sizes)
+    (pad_h, pad_w), padded = sizes.padding, _padded(numpy.zeros(input_shape, dy.dtype), sizes)
     for kh in range(sizes.KH):
         for kw in range(sizes.KW):
             padded[:, _rows(kh, sizes, 0), _rows(kw, sizes, 1)] += under[:, :, :, kh, kw]
@@ -131,9 +131,9 @@ def _weights_opencl(x: Array, dy: Array, *, kernel_shape: Pair, **options: Any) 
     return _launched(sizes.weight_shape, _kernels(x, sizes).backward_weights, sizes, x, dy)
 
 
-_FORWARD = primitive("conv2d", numpy=_forward_numpy, opencl=_forward_opencl)
-_DATA = primitive("conv2d_backward_data", numpy=_data_numpy, opencl=_data_opencl)
-_WEIGHTS = primitive("conv2d_backward_weights", numpy=_weights_numpy, opencl=_weights_opencl)
+_FORWARD = primitive("conv2d", numpy=_forward_numpy, opencl=_forward_opencl, single=True)
+_DATA = primitive("conv2d_backward_data", numpy=_data_numpy, opencl=_data_opencl, single=True)
+_WEIGHTS = primitive("conv2d_backward_weights", numpy=_weights_numpy, opencl=_weights_opencl, single=True)
 
 
 def conv2d(
@@ -145,7 +145,7 @@ def conv2d(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    """x[N, H, W, C] under the kernels w[O, KH, KW, C / groups] -> [N, P, Q, O], all float32.
+    """x[N, H, W, C] under the kernels w[O, KH, KW, C / groups] -> [N, P, Q, O], all float32, or all float64 (on the host).
 
     Of `groups`, the g-th O / groups outputs see the g-th C / groups channels only; groups = C = O is
     depthwise and has kernels of its own. The weights of a kernel lie `dilation` rows and columns apart;
@@ -155,7 +155,7 @@ def conv2d(
 
     Raises ShapeError if the shapes do not fit, DTypeError for other dtypes.
     """
-    _require_float32("conv2d", x, w)
+    dtypes.require_single_or_double("conv2d", x.dtype, w.dtype)
     options = _options(stride, padding, dilation, groups)
     geometry("conv2d", x.shape, w.shape, **options)
     return _FORWARD(x, w, **options)
@@ -175,7 +175,7 @@ def conv2d_backward_data(
 
     Each element gathers its sum in a fixed order, without atomics: the same bits at each call.
     """
-    _require_float32("conv2d_backward_data", dy, w)
+    dtypes.require_single_or_double("conv2d_backward_data", dy.dtype, w.dtype)
     shape, options = tuple(input_shape), _options(stride, padding, dilation, groups)
     sizes = geometry("conv2d_backward_data", shape, w.shape, **options)
     _require_shape("conv2d_backward_data", dy, sizes.result_shape)
@@ -197,7 +197,7 @@ def conv2d_backward_weights(
     `kernel_shape` is (KH, KW). Pixels are summed in parts and the parts in order: the same
     bits at each call on the same kind of device.
     """
-    _require_float32("conv2d_backward_weights", x, dy)
+    dtypes.require_single_or_double("conv2d_backward_weights", x.dtype, dy.dtype)
     options = _options(stride, padding, dilation, groups)
     weight_shape = _weight_shape(x, dy, _pair(kernel_shape), options["groups"])
     sizes = geometry("conv2d_backward_weights", x.shape, weight_shape, **options)
@@ -214,12 +214,6 @@ def _pair(value: Pair) -> Pair:
     """A pair of ints, also from a list or NumPy integers: parameters are keys of caches and of tapes."""
     first, second = value
     return int(first), int(second)
-
-
-def _require_float32(where: str, first: Array, second: Array) -> None:
-    if any(dtypes.computed(each.dtype) != dtypes.float32 for each in (first, second)):
-        names = f"{first.dtype.name} and {second.dtype.name}"
-        raise DTypeError(f"{where}: expected float32, got {names}; use astype first.")
 
 
 def _require_shape(where: str, dy: Array, expected: Shape) -> None:

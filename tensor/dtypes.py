@@ -93,6 +93,15 @@ def computed(dtype: DType) -> DType:
     return float32 if dtype in STORED else dtype
 
 
+def require_single_or_double(where: str, *found: DType) -> None:
+    """Raise DTypeError unless a device computes with all of them in float32, or with all in float64."""
+    first = computed(found[0])
+    if first not in (float32, float64) or any(computed(each) != first for each in found[1:]):
+        names = " and ".join(each.name for each in found)
+        alike = ", all alike" if len(found) > 1 else ""
+        raise DTypeError(f"{where}: expected float32 or float64{alike}, got {names}; use astype first.")
+
+
 def number(value: complex, dtype: DType) -> complex:
     """A Python number as an array of `dtype` holds it; raises DTypeError for one that does not fit."""
     try:

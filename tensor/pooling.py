@@ -12,8 +12,8 @@ from typing import Any
 import numpy
 
 from tensor.array import Array
-from tensor.dtypes import computed, float32
-from tensor.errors import DTypeError, ShapeError
+from tensor.dtypes import require_single_or_double
+from tensor.errors import ShapeError
 from tensor.kernel import built
 from tensor.layout import CPU_ELEMENTS_EACH, item_sizes
 from tensor.primitive import primitive
@@ -174,13 +174,17 @@ def _avg_backward_opencl(
     return _backward_opencl("average_backward", geometry, (dy,), dx, _form(count_include_pad))
 
 
-_MAX_POOL2D = primitive("max_pool2d", numpy=_max_pool2d, opencl=partial(_forward_opencl, "max_forward"))
-_AVG_POOL2D = primitive("avg_pool2d", numpy=_avg_pool2d, opencl=partial(_forward_opencl, "average_forward"))
+_MAX_POOL2D = primitive(
+    "max_pool2d", numpy=_max_pool2d, opencl=partial(_forward_opencl, "max_forward"), single=True
+)
+_AVG_POOL2D = primitive(
+    "avg_pool2d", numpy=_avg_pool2d, opencl=partial(_forward_opencl, "average_forward"), single=True
+)
 _MAX_POOL2D_BACKWARD = primitive(
-    "max_pool2d_backward", numpy=_max_pool2d_backward, opencl=_max_backward_opencl
+    "max_pool2d_backward", numpy=_max_pool2d_backward, opencl=_max_backward_opencl, single=True
 )
 _AVG_POOL2D_BACKWARD = primitive(
-    "avg_pool2d_backward", numpy=_avg_pool2d_backward, opencl=_avg_backward_opencl
+    "avg_pool2d_backward", numpy=_avg_pool2d_backward, opencl=_avg_backward_opencl, single=True
 )
 
 
@@ -206,9 +210,8 @@ def _geometry(
 
 
 def _check(where: str, expected: tuple[int, ...], *arrays: Array) -> None:
+    require_single_or_double(where, *[each.dtype for each in arrays])
     for each in arrays:
-        if computed(each.dtype) != float32:
-            raise DTypeError(f"{where}: expected float32, got {each.dtype.name}; use astype.")
         if each.shape != expected:
             raise ShapeError(f"{where}: expected shape {expected}, got {each.shape}.")
 
@@ -237,6 +240,7 @@ def max_pool2d_backward(
     parameters = _geometry("max_pool2d_backward", x.shape, size, stride, padding, ceil_mode)
     _check("max_pool2d_backward", x.shape, x)
     _check("max_pool2d_backward", _pooled_shape(x.shape, **parameters), y, dy)
+    require_single_or_double("max_pool2d_backward", x.dtype, y.dtype, dy.dtype)
     return _MAX_POOL2D_BACKWARD(x, y, dy, **parameters)
 
 

@@ -23,7 +23,7 @@ import numpy
 
 from tensor.array import Array, not_an_array, same_device
 from tensor.device import Device, NumpyDevice
-from tensor.dtypes import STORED, DType, HostArray, computed, float32, kind, promote
+from tensor.dtypes import STORED, DType, HostArray, computed, float32, float64, kind, promote
 from tensor.errors import MeshError, OutOfMemoryError, RecordError
 from tensor.memory import Storage, outside_scopes
 
@@ -146,7 +146,8 @@ class Primitive:
 
     `in_place`: both forms write into their inputs and return nothing; the call returns the first input.
     `stores`: both forms take float16 and bfloat16 as they are. For others such inputs become float32, and the
-    result is rounded to what they were.
+    result is rounded to what they were. `single`: its kernels are of float32, and of float64 it is NumPy's form
+    that computes, on the host, also for devices that have float64.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Primitive:
     view: Callable[..., Array] | None = None
     in_place: bool = field(default=False, kw_only=True)
     stores: bool = field(default=False, kw_only=True)
+    single: bool = field(default=False, kw_only=True)
     prepare: Callable[..., Prepared] | None = field(default=None, kw_only=True)
 
     def __call__(self, *inputs: Array, **parameters: Any) -> Array:
@@ -198,7 +200,9 @@ class Primitive:
             return self._run_in_float32(inputs, parameters)
         if isinstance(device, NumpyDevice):
             return self._run_numpy(device, inputs, parameters)
-        if not _is_native(device, inputs, result):
+        if not _is_native(device, inputs, result) or (
+            self.single and float64 in [each.dtype for each in inputs]
+        ):
             return self._run_on_host(inputs, parameters)
         if self.prepare is not None:
             return self.prepare(*[each.layout for each in inputs], **parameters)(*inputs)
@@ -231,17 +235,18 @@ class Primitive:
         return _converted(output, stored)
 
     def _run_on_host(self, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
-        """NumPy's definition for arrays of a dtype that the device lacks."""
+        """NumPy's definition for arrays of a dtype that the device, or its kernel of this, lacks."""
         assert self.numpy is not None
         definition = self.numpy
         if not self.in_place:
             return through_host(definition)(*inputs, **parameters)
-        target, *sources = [pinned(each) for each in inputs]
+        held = [pinned(each) for each in inputs]
 
         def compute() -> None:
-            definition(target.host(), *[each.peek() for each in sources], **parameters)
+            with numpy.errstate(all="ignore"):
+                definition(*[each.host() if each.on_host else each.peek() for each in held], **parameters)
 
-        target.device.queue.run(compute, [each.buffer for each in sources], self.name)
+        inputs[0].device.queue.run(compute, [each.buffer for each in held], self.name)
         return inputs[0]
 
     def _run_numpy(self, device: NumpyDevice, inputs: tuple[Array, ...], parameters: dict[str, Any]) -> Array:
@@ -306,6 +311,7 @@ def primitive(
     view: Callable[..., Array] | None = None,
     in_place: bool = False,
     stores: bool = False,
+    single: bool = False,
     prepare: Callable[..., Prepared] | None = None,
 ) -> Primitive:
     """Add an operation to the table: `numpy` and one of `opencl` and `prepare`, or `view` alone. Names are
@@ -315,7 +321,8 @@ def primitive(
     Array on the same device; with `in_place` both write into their inputs instead. `through_host(numpy)`
     gives an `opencl` form that computes on the host. `prepare(*layouts, **parameters)` returns a function of
     arrays with these layouts that does what `opencl` would; small operations pay for it once (`prepared`).
-    None of these meets float16 or bfloat16, but float32 in place of them, unless it `stores` them itself.
+    None of these meets float16 or bfloat16, but float32 in place of them, unless it `stores` them itself; with
+    `single`, neither `opencl` meets float64: NumPy computes that.
     """
     if name in PRIMITIVES:
         raise MeshError(f"There is a primitive named {name} already; give yours another name.")
@@ -325,7 +332,7 @@ def primitive(
             f"Primitive {name} needs numpy= and one of opencl= and prepare=, or view= and nothing else."
         )
     made = PRIMITIVES[name] = Primitive(
-        name, numpy, opencl, view, in_place=in_place, stores=stores, prepare=prepare
+        name, numpy, opencl, view, in_place=in_place, stores=stores, single=single, prepare=prepare
     )
     return made
 

@@ -24,13 +24,13 @@ def _forward(logits: Any, labels: Any) -> Any:
     valid = (labels >= 0) & (labels < logits.shape[1])
     chosen = numpy.where(valid, labels, 0)
     losses = total - shifted[numpy.arange(len(labels)), chosen]
-    return numpy.where(valid, losses, numpy.float32(numpy.nan)).astype(numpy.float32)
+    return numpy.where(valid, losses, numpy.float32(numpy.nan)).astype(logits.dtype)
 
 
 def _backward(logits: Any, labels: Any, dlosses: Any) -> Any:
     powers = numpy.exp(_shifted(logits))
     target = numpy.arange(logits.shape[1]) == labels[:, None]
-    return ((powers / powers.sum(axis=1, keepdims=True) - target) * dlosses[:, None]).astype(numpy.float32)
+    return ((powers / powers.sum(axis=1, keepdims=True) - target) * dlosses[:, None]).astype(logits.dtype)
 
 
 def _kernel(name: str, logits: Array) -> tuple[DeviceKernel, int]:
@@ -63,12 +63,14 @@ def _backward_opencl(logits: Array, labels: Array, dlosses: Array) -> Array:
     return dlogits
 
 
-_FORWARD = primitive("softmax_cross_entropy", numpy=_forward, opencl=_forward_opencl)
-_BACKWARD = primitive("softmax_cross_entropy_backward", numpy=_backward, opencl=_backward_opencl)
+_FORWARD = primitive("softmax_cross_entropy", numpy=_forward, opencl=_forward_opencl, single=True)
+_BACKWARD = primitive(
+    "softmax_cross_entropy_backward", numpy=_backward, opencl=_backward_opencl, single=True
+)
 
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> Array:
-    """Losses [N] of logits[N, K] (float32) and labels[N] (integers); NaN where a label is not in 0 … K −
+    """Losses [N] of logits[N, K] (float32, or float64) and labels[N] (integers); NaN where a label is not in 0 … K −
     1."""
     _check("softmax_cross_entropy", logits, labels)
     return _FORWARD(logits, astype(labels, dtypes.int32, copy=False))
@@ -89,8 +91,8 @@ def _check(where: str, logits: Array, labels: Array) -> None:
         raise ShapeError(
             f"{where}: expected logits [N, K] and labels [N], got {logits.shape} and {labels.shape}."
         )
-    if dtypes.computed(logits.dtype) != dtypes.float32 or labels.dtype.kind not in "iu":
+    if dtypes.computed(logits.dtype) not in (dtypes.float32, dtypes.float64) or labels.dtype.kind not in "iu":
         raise DTypeError(
-            f"{where}: expected float32 logits and integer labels, "
+            f"{where}: expected float32 or float64 logits and integer labels, "
             f"got {logits.dtype.name} and {labels.dtype.name}."
         )

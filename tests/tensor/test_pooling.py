@@ -91,7 +91,7 @@ def test_wrong_geometry_is_named(device):
         tensor.avg_pool2d(tensor.zeros((4, 4)), (2, 2))
     with pytest.raises(tensor.errors.ShapeError, match=r"expected shape \(1, 2, 2, 2\), got \(1, 3, 3, 2\)"):
         tensor.avg_pool2d_backward(tensor.zeros((1, 3, 3, 2)), (1, 4, 4, 2), (2, 2))
-    with pytest.raises(tensor.errors.DTypeError, match="expected float32, got int32"):
+    with pytest.raises(tensor.errors.DTypeError, match="expected float32 or float64, got int32"):
         tensor.max_pool2d(x.astype(tensor.int32), (2, 2))
 
 
@@ -103,9 +103,9 @@ def test_an_infinite_gradient_reaches_the_first_maximum_alone(device):
     assert not dx.reshape(4, 13)[1:].any()
 
 
-@pytest.mark.parametrize("dtype", ["float64", "int32", "complex64"])
-def test_other_dtypes_than_float32_are_refused(device, dtype):
+@pytest.mark.parametrize("dtype", ["int32", "complex64"])
+def test_what_is_not_real_is_refused(device, dtype):
     x = tensor.ones((1, 4, 4, 2), dtype=dtype)
     for pool in (tensor.max_pool2d, tensor.avg_pool2d):
-        with pytest.raises(tensor.errors.DTypeError, match=f"expected float32, got {dtype}; use astype"):
+        with pytest.raises(tensor.errors.DTypeError, match=f"expected float32 or float64, got {dtype}; use astype"):
             pool(x, (2, 2))
