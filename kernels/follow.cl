@@ -1,15 +1,13 @@
 // How buffers follow the batches: buffers = buffers + rates · (observed − buffers), in place; the same bits as
-// nn/follow.py. Every result that is denormal, or −0, becomes +0. Offsets are in elements.
+// nn/follow.py. Offsets are in elements.
 //   GPU: global size (any,), work-items stride over the elements. CPU: one work-item per `each` elements.
 #include "common.h"
-
-// An exponent of 0 is that of zeros and denormals. (Through fabs the loop is not vectorised by PoCL 3.0.)
-float flushed(float x) { return as_float((as_uint(x) & 0x7f800000u) ? as_uint(x) : 0u); }
+#include "real.h"
 
 ONE_ITEM_A_GROUP
-__kernel void follow(const long n, const long each, __global float *restrict buffers, const long buffers_offset,
-                     __global const float *restrict observed, const long observed_offset,
-                     __global const float *restrict rates, const long rates_offset) {
+__kernel void follow(const long n, const long each, __global real *restrict buffers, const long buffers_offset,
+                     __global const real *restrict observed, const long observed_offset,
+                     __global const real *restrict rates, const long rates_offset) {
   buffers += buffers_offset;
   observed += observed_offset;
   rates += rates_offset;
@@ -19,8 +17,8 @@ __kernel void follow(const long n, const long each, __global float *restrict buf
   const long begin = get_global_id(0), end = n, step = get_global_size(0);
 #endif
   for (long i = begin; i < end; i += step) {
-    const float old = flushed(buffers[i]);
-    const float distance = flushed(flushed(observed[i]) - old);
+    const real old = flushed(buffers[i]);
+    const real distance = flushed(flushed(observed[i]) - old);
     buffers[i] = flushed(old + flushed(rates[i] * distance));
   }
 }

@@ -7,34 +7,32 @@
 //   move     the vector along the direction, by the ratio of the two lengths of the whole parameter; `ahead` to `kept`
 //   CPU: global size (pieces,). GPU: a group of 256 work-items for each piece. Offsets are in elements.
 #include "common.h"
+#include "real.h"
 #include "square_root.h"
 
 #define COLUMNS 256
 
-// An exponent of 0 is that of zeros and denormals. (Through fabs the loop is not vectorised by PoCL 3.0.)
-float flushed(float x) { return as_float((as_uint(x) & 0x7f800000u) ? as_uint(x) : 0u); }
-
 #define MEMORY                                                                                           \
-  __global const float *restrict numbers, __global float *restrict kept, __global float *restrict ahead, \
-      __global const float *restrict scale, __global const long *restrict pieces, __global float *restrict sums, \
-      __global const float *restrict gradient, const long gradient_offset, __global float *restrict vector, \
+  __global const real *restrict numbers, __global real *restrict kept, __global real *restrict ahead, \
+      __global const real *restrict scale, __global const long *restrict pieces, __global real *restrict sums, \
+      __global const real *restrict gradient, const long gradient_offset, __global real *restrict vector, \
       const long vector_offset ARGUMENTS
 #define BEGIN                                                                                            \
   gradient += gradient_offset;                                                                           \
   vector += vector_offset;                                                                               \
-  __global const float *scalars = AVERAGE ? kept : ahead;                                                \
+  __global const real *scalars = AVERAGE ? kept : ahead;                                                \
   POINTERS NUMBERS
 
 // Sums of 256 columns in halves: a loop over columns on a CPU, one column per work-item elsewhere.
 #if CPU
 #define EACH_COLUMN(count) for (int column = 0; column < (count); ++column)
-#define COLUMNS_MEMORY float
+#define COLUMNS_MEMORY real
 #define TOGETHER
 #define PIECE get_global_id(0)
 #define IS_FIRST 1
 #else
 #define EACH_COLUMN(count) if (column < (count))
-#define COLUMNS_MEMORY __local float
+#define COLUMNS_MEMORY __local real
 #define TOGETHER barrier(CLK_LOCAL_MEM_FENCE);
 #define PIECE get_group_id(0)
 #define IS_FIRST (column == 0)
@@ -61,7 +59,7 @@ __kernel void average(MEMORY) {
     KEEP
   }
   COLUMNS_MEMORY own[COLUMNS], other[COLUMNS];
-  const float clip = scale[0];
+  const real clip = scale[0];
   __global const long *piece = pieces + 4 * PIECE;
 #if !CPU
   const int column = get_local_id(0);
@@ -70,8 +68,8 @@ __kernel void average(MEMORY) {
   for (long row = piece[0]; row < piece[1]; row += COLUMNS)
     EACH_COLUMN(min((long)COLUMNS, piece[1] - row)) {
       const long i = row + column;
-      const float w = flushed(vector[i]);
-      const float g = flushed(flushed(gradient[i]) * clip);
+      const real w = flushed(vector[i]);
+      const real g = flushed(flushed(gradient[i]) * clip);
       ADVANCED LOADS RULE STORES
       own[column] = flushed(own[column] + flushed(w * w));
       other[column] = flushed(other[column] + flushed(direction * direction));
@@ -102,12 +100,12 @@ __kernel void move(MEMORY) {
   }
   FOLD(own)
   FOLD(other)
-  const float own_length = sqrt(own[0]), other_length = sqrt(other[0]);
-  const float ratio = own_length > 0 && other_length > 0 ? flushed(own_length / other_length) : 1;
+  const real own_length = sqrt(own[0]), other_length = sqrt(other[0]);
+  const real ratio = own_length > 0 && other_length > 0 ? flushed(own_length / other_length) : 1;
   for (long row = piece[0]; row < piece[1]; row += COLUMNS)
     EACH_COLUMN(min((long)COLUMNS, piece[1] - row)) {
       const long i = row + column;
-      const float w = flushed(vector[i]);
+      const real w = flushed(vector[i]);
       LOADS RULE STORES
     }
 }

@@ -4,8 +4,7 @@
 // out[16 c + j] = Σ over i of f(x[4096 c + 16 i + j]), f(x) = x² with SQUARES, else x; nothing past the end
 //   GPU: global size (16 · chunks,). CPU: global size (chunks,).
 #include "common.h"
-
-float flushed(float x) { return as_float((as_uint(x) & 0x7f800000u) ? as_uint(x) : 0u); }
+#include "real.h"
 
 #if SQUARES
 #define TERM(X) flushed(flushed(X) * flushed(X))
@@ -14,13 +13,13 @@ float flushed(float x) { return as_float((as_uint(x) & 0x7f800000u) ? as_uint(x)
 #endif
 
 ONE_ITEM_A_GROUP
-__kernel void columns_of_16(const long n, __global const float *restrict x, const long x_offset,
-                            __global float *restrict out) {
+__kernel void columns_of_16(const long n, __global const real *restrict x, const long x_offset,
+                            __global real *restrict out) {
   x += x_offset;
 #if CPU
   const long chunk = get_global_id(0);
   const long begin = chunk * 4096, end = min(begin + 4096, n);
-  float sums[16];
+  real sums[16];
   for (int j = 0; j < 16; ++j) sums[j] = 0;
   long at = begin;
   for (; at + 16 <= end; at += 16)
@@ -30,7 +29,7 @@ __kernel void columns_of_16(const long n, __global const float *restrict x, cons
 #else
   const long chunk = get_global_id(0) / 16, column = get_global_id(0) % 16;
   const long end = min((chunk + 1) * 4096, n);
-  float sum = 0;
+  real sum = 0;
   for (long at = chunk * 4096 + column; at < end; at += 16) sum = flushed(sum + TERM(x[at]));
   out[get_global_id(0)] = sum;
 #endif

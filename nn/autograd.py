@@ -69,8 +69,9 @@ def value_and_grad(
         step = nn.value_and_grad(network, lambda x, labels: nn.softmax_cross_entropy(network(x), labels))
         loss, gradients = step(images, labels)
 
-    Raises `GradientError` if the loss is not a float32 scalar, or cannot be differentiated, `NetworkError`
-    for a checkpoint that names no layer, or an unknown precision.
+    Raises `GradientError` if the loss is not a scalar of the network's dtype, or cannot be differentiated,
+    `NetworkError` for a checkpoint that names no layer, an unknown precision, or 16 bits of a network in
+    float64.
     """
     segments = segments_of(network, checkpoint)
     require_precision(precision)
@@ -83,7 +84,7 @@ def value_and_grad(
         slices = network.gradients()
         with recording([*network.parameters().values()], segments) as tape:
             loss = loss_function(*inputs)
-        require_scalar(loss)
+        require_scalar(loss, network)
 
         if on_gradient is not None:
             for entry in network.buffer_table:  # what was observed for them is there
@@ -91,9 +92,9 @@ def value_and_grad(
 
         deposit = Deposit(network, accumulate, on_gradient)
         if loss_scale is None:
-            differentiate(tape, loss, constant(1.0, tensor.float32, loss.device), deposit.receive)
+            differentiate(tape, loss, constant(1.0, loss.dtype, loss.device), deposit.receive)
         else:
-            scale, inverse = loss_scale.factors(loss.device)
+            scale, inverse = loss_scale.factors(loss)
             differentiate(
                 tape, loss, scale, lambda at, g: deposit.receive(at, None if g is None else g * inverse)
             )
@@ -206,9 +207,11 @@ def _has_parameter_gradients(answer: Any) -> bool:
     return isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict)
 
 
-def require_scalar(loss: Any) -> None:
-    if not isinstance(loss, Array) or loss.ndim != 0 or loss.dtype != tensor.float32:
+def require_scalar(loss: Any, network: "Layer") -> None:
+    dtype = network.vector.dtype
+    if not isinstance(loss, Array) or loss.ndim != 0 or loss.dtype != dtype:
         got = f"{loss.dtype} {list(loss.shape)}" if isinstance(loss, Array) else type(loss).__name__
         raise GradientError(
-            f"A loss must be a float32 scalar, got {got}: take the mean or the sum over the batch."
+            f"A loss must be a {dtype} scalar, as the network is {dtype}, got {got}: take the mean or the "
+            "sum over the batch."
         )

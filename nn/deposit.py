@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import tensor
-from nn.launch import CPU_ELEMENTS_EACH, flat_sizes
+from nn.launch import CPU_ELEMENTS_EACH, flat_sizes, precision_of
 from tensor import Array
 from tensor.kernel import built
 from tensor.views import contiguous
@@ -32,7 +32,7 @@ def _store_opencl(target: Array, *sources: Array, begins: tuple[int, ...], accum
     global_size, local_size = flat_sizes(target.device, max(each.size for each in whole), CPU_ELEMENTS_EACH)
     described = [(x.buffer, x.offset, begin, x.size) for x, begin in zip(whole, begins, strict=True)]
     described += [(whole[0].buffer, 0, 0, 0)] * (_SOURCES - len(whole))
-    built(target.device, "deposit.cl", "deposit")(
+    built(target.device, "deposit.cl", "deposit", precision_of(target))(
         (*global_size, len(whole)),
         *(target.buffer, target.offset, int(accumulate), CPU_ELEMENTS_EACH),
         *(argument for each in described for argument in each),
@@ -70,7 +70,8 @@ class Deposit:
         ]
         if there:
             begins = tuple(entry.offset for entry, _ in there)
-            _store(target, *(gradient for _, gradient in there), begins=begins, accumulate=self._accumulate)
+            gradients = [g if g.dtype == target.dtype else tensor.astype(g, target.dtype) for _, g in there]
+            _store(target, *gradients, begins=begins, accumulate=self._accumulate)
         for entry, gradient in self._waiting:
             if gradient is None and not self._accumulate:
                 target[entry.span] = 0.0

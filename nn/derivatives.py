@@ -329,5 +329,5 @@ def _to_extreme(
 ) -> Array:
     """To the largest (or smallest) elements; equal ones share it evenly, as PyTorch's amax has it."""
     kept = _kept_shape(x, axis)
-    chosen = tensor.astype(tensor.equal(x, y.reshape(kept)), tensor.float32)
+    chosen = tensor.astype(tensor.equal(x, y.reshape(kept)), tensor.dtypes.computed(x.dtype))
     return chosen * (gradient.reshape(kept) / sum_to(chosen, kept))

@@ -80,7 +80,7 @@ def first_non_finite(network: Layer, loss_function: Callable[..., Array], *input
         tape = _Looking(network)
         with calls_through(tape):
             loss = loss_function(*inputs)
-        require_scalar(loss)
+        require_scalar(loss, network)
         _look(loss, "loss", "loss")
         _look_back(tape, loss)
     except _Found as found:
@@ -130,7 +130,7 @@ def _look_back(tape: _Looking, loss: Array) -> None:
     end = tape.end_of_forward(loss)
     gradients: dict[Value, Array] = {}
     if end is not None:
-        gradients[end] = tensor.ones((), dtype=tensor.float32, device=loss.device)
+        gradients[end] = tensor.ones((), dtype=loss.dtype, device=loss.device)
     while tape.steps:
         maker, step = tape.makers[len(tape.steps) - 1], tape.pop()
         walk(step, gradients)

@@ -1,17 +1,18 @@
 """How buffers follow the batches: one launch over the flat vector, with the same bits on every device."""
 
-import numpy
+from typing import Any
+
 from numpy.typing import NDArray
 
 import tensor
-from nn.launch import CPU_ELEMENTS_EACH, flat_sizes, flushed
+from nn.launch import CPU_ELEMENTS_EACH, flat_sizes, flushed, precision_of
 from tensor import Array
 from tensor.kernel import built
 
-Float32s = NDArray[numpy.float32]
+Floats = NDArray[Any]  # float32, or float64
 
 
-def _follow_numpy(buffers: Float32s, observed: Float32s, rates: Float32s) -> None:
+def _follow_numpy(buffers: Floats, observed: Floats, rates: Floats) -> None:
     old = flushed(buffers.copy())
     distance = flushed(flushed(observed.copy()) - old)
     buffers[...] = flushed(old + flushed(rates * distance))
@@ -20,7 +21,7 @@ def _follow_numpy(buffers: Float32s, observed: Float32s, rates: Float32s) -> Non
 def _follow_opencl(buffers: Array, observed: Array, rates: Array) -> None:
     global_size, local_size = flat_sizes(buffers.device, buffers.size, CPU_ELEMENTS_EACH)
     vectors = [argument for array in (buffers, observed, rates) for argument in (array.buffer, array.offset)]
-    kernel = built(buffers.device, "follow.cl", "follow")
+    kernel = built(buffers.device, "follow.cl", "follow", precision_of(buffers))
     kernel(global_size, buffers.size, CPU_ELEMENTS_EACH, *vectors, local_size=local_size)
 
 
@@ -28,5 +29,5 @@ _follow = tensor.primitive("follow", numpy=_follow_numpy, opencl=_follow_opencl,
 
 
 def follow(buffers: Array, observed: Array, rates: Array) -> None:
-    """buffers ← buffers + rates · (observed − buffers), in place; all float32 [B]."""
+    """buffers ← buffers + rates · (observed − buffers), in place; all float32, or all float64, [B]."""
     _follow(buffers, observed, rates)

@@ -2,10 +2,10 @@
 
 Assigning a `Parameter`, a `Buffer`, a `Layer` or a list of layers to an attribute registers it under the
 attribute's name. The network, which is nothing but the outermost layer, is given memory by `initialize`: ONE
-float32 vector, `state`, for all parameters and after them all buffers, and one, `change`, for the parameters'
-gradients and after them what the batch had for the buffers. `vector` and `gradient` are the parameters' parts
-of the two. A parameter is a view of a slice, and `table` says which one. So an optimizer, a codec or an
-exchange works on the whole network with one launch and need not know its layers.
+vector, `state`, of float32 or float64, for all parameters and after them all buffers, and one, `change`, for
+the parameters' gradients and after them what the batch had for the buffers. `vector` and `gradient` are the
+parameters' parts of the two. A parameter is a view of a slice, and `table` says which one. So an optimizer, a
+codec or an exchange works on the whole network with one launch and need not know its layers.
 """
 
 import inspect
@@ -24,6 +24,7 @@ from nn.follow import follow
 from nn.initialization import Initializer, initial_value, zeros
 from nn.randomness import Randomness
 from tensor import Array, Device
+from tensor.dtypes import DType
 from tensor.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class ParameterPlan:
 
 
 def Parameter(shape: Sequence[int], initializer: Initializer = zeros) -> Any:  # noqa: N802 — it stands for a type
-    """Plan a trainable float32 array of `shape` for the attribute that it is assigned to.
+    """Plan a trainable array of `shape` for the attribute that it is assigned to.
 
     The type is `Any`, as that of `dataclasses.field` is: after `network.initialize()` the attribute is a
     `tensor.Array`, and may be annotated so.
@@ -70,8 +71,7 @@ class BufferPlan(ParameterPlan):
 
 
 def Buffer(shape: Sequence[int], initializer: Initializer = zeros, rate: float = 0.1) -> Any:  # noqa: N802 — as above
-    """Plan a float32 array that no gradient leads to but that follows the batches, such as running
-    statistics.
+    """Plan an array that no gradient leads to but that follows the batches, such as running statistics.
 
     In training the layer says what a batch has by `self.observe(name, value)`; the step that follows moves
     the buffer towards it: buffer ← buffer + rate · (value − buffer). Peers move it towards the mean of
@@ -102,7 +102,7 @@ class Layer:
     path: str
     loss: str = "softmax_cross_entropy"  # by its name in nn.losses
     loss_options: Mapping[str, Any] = MappingProxyType({})  # such as {"label_smoothing": 0.1}
-    takes: "tensor.dtypes.DType | None" = None  # float32 inputs become this; see nn.mixed_precision
+    takes: DType | None = None  # what float32 inputs become: for float64 networks, and nn.mixed_precision
     is_chain = False  # whether forward() does nothing but call the layers within
     arguments: dict[str, Any]
     training: bool
@@ -193,25 +193,29 @@ class Layer:
 
     # The network as a whole
 
-    def initialize(self, device: str | Device | None = None, seed: int = 0) -> Self:
+    def initialize(
+        self, device: str | Device | None = None, seed: int = 0, dtype: DType | str = tensor.float32
+    ) -> Self:
         """Give the network memory on `device` and its first values, a pure function of `seed` and the table.
 
-        Sets `state`, `change` (float32 [P + B]), their parts `vector`, `gradient` (float32 [P]), `table`,
-        `buffer_table` and `randomness`; returns the network itself.
+        Sets `state`, `change` ([P + B]), their parts `vector`, `gradient` ([P]), `table`, `buffer_table` and
+        `randomness`; returns the network itself. `dtype`: float32, or float64 to compute in double precision,
+        from the same first values; inputs in float32 become float64 in the layers that have parameters.
+        Raises `NetworkError` for another one.
         """
-        chosen = tensor.device(device)
+        chosen, dtype = tensor.device(device), _known_dtype(dtype)
         plans = sorted(self._named_plans(), key=lambda each: isinstance(each[3], BufferPlan))
         table = tuple(_table(plans))
         buffers = sum(isinstance(plan, BufferPlan) for *_, plan in plans)
         self.table, self.buffer_table = table[: len(table) - buffers], table[len(table) - buffers :]
-        host = numpy.empty(sum(entry.size for entry in table), dtype=numpy.float32)
+        host = numpy.empty(sum(entry.size for entry in table), dtype=dtype)
         for entry, (name, _, _, plan) in zip(table, plans, strict=True):
             host[entry.span] = initial_value(plan.initializer, plan.shape, seed, name).ravel()
         self.state = tensor.asarray(host, device=chosen)
-        self.change = tensor.zeros(host.shape, dtype=tensor.float32, device=chosen)
+        self.change = tensor.zeros(host.shape, dtype=dtype, device=chosen)
         parameters = sum(entry.size for entry in self.table)
         self.vector, self.gradient = self.state[:parameters], self.change[:parameters]
-        rates = numpy.zeros(host.size - parameters, dtype=numpy.float32)
+        rates = numpy.zeros(host.size - parameters, dtype=dtype)
         for entry, (_, layer, attribute, plan) in zip(table, plans, strict=True):
             setattr(layer, attribute, self.state[entry.span].reshape(plan.shape))
             if isinstance(plan, BufferPlan):
@@ -221,6 +225,7 @@ class Layer:
         randomness = Randomness(seed, chosen)
         for path, layer in self.layers():
             layer.path, layer.randomness = path, randomness
+            layer.takes = tensor.float64 if dtype == tensor.float64 and layer._plans else None
         return self
 
     def _named_plans(self) -> Iterator[tuple[str, "Layer", str, ParameterPlan]]:
@@ -257,8 +262,8 @@ class Layer:
     ) -> None:
         """One step: parameters by the optimizer along their gradients, buffers towards what was observed.
 
-        `state` and `change` (float32 [P + B], the network's own unless given) are those of any network with
-        this table. No wait.
+        `state` and `change` ([P + B], the network's own unless given) are those of any network with this
+        table and dtype. No wait.
         """
         whole = self.state if state is None else state
         by = self.change if change is None else change
@@ -303,7 +308,17 @@ class Layer:
         return LayerShapeError(f"{self.title} expected an input of shape {expected}, got {list(got)}.")
 
 
-def _rounded(x: Array, dtype: "tensor.dtypes.DType") -> Array:
+def _known_dtype(dtype: DType | str) -> DType:
+    known = tensor.dtypes.as_dtype(dtype)
+    if known not in (tensor.float32, tensor.float64):
+        raise NetworkError(
+            f"initialize: expected a dtype of float32 or float64, got {known}; to compute in 16 bits see "
+            "nn.mixed_precision."
+        )
+    return known
+
+
+def _rounded(x: Array, dtype: DType) -> Array:
     return tensor.astype(x, dtype) if x.dtype == tensor.float32 else x
 
 

@@ -104,7 +104,7 @@ def softmax_cross_entropy(
     losses = tensor.where(counted, losses, 0.0).reshape(labels.shape)
     if reduction != "mean":
         return _reduced("softmax_cross_entropy", losses, reduction)
-    return tensor.sum(losses) / tensor.maximum(tensor.sum(tensor.astype(counted, tensor.float32)), 1.0)
+    return tensor.sum(losses) / tensor.maximum(tensor.sum(tensor.astype(counted, losses.dtype)), 1.0)
 
 
 @register("binary_cross_entropy_with_logits")
@@ -164,7 +164,8 @@ def _as_targets(function: str, outputs: Array, targets: Array) -> tuple[Array, A
             f"{function} expected outputs and targets of one shape, "
             f"got {list(outputs.shape)} and {list(targets.shape)}."
         )
-    return in_float32(outputs), tensor.astype(targets, tensor.float32, copy=False)
+    wide = in_float32(outputs)
+    return wide, tensor.astype(targets, wide.dtype, copy=False)
 
 
 def _reduced(function: str, losses: Array, reduction: str) -> Array:

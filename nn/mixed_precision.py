@@ -16,7 +16,7 @@ import numpy
 
 import tensor
 from nn.errors import NetworkError
-from tensor import Array, Device
+from tensor import Array
 
 if TYPE_CHECKING:
     from nn.layer import Layer
@@ -47,13 +47,19 @@ def mixed_precision(network: "Layer", precision: Precision) -> Iterator[None]:
     """Inside the block `network` computes with its parameters as they are now, rounded to 16 bits.
 
     Layers that have parameters take float32 inputs rounded to it too; what follows has the dtype of what it
-    is made from. `network.vector` does not change, and "float32" changes nothing. To evaluate; to train see
-    `nn.value_and_grad`. Raises `NetworkError` for another precision.
+    is made from. `network.vector` does not change, and "float32" changes nothing, nor in a network that
+    computes in float64. To evaluate; to train see `nn.value_and_grad`. Raises `NetworkError` for another
+    precision, and for 16 bits of a network in float64.
     """
     require_precision(precision)
     if precision == "float32":
         yield
         return
+    if network.vector.dtype == tensor.float64:
+        raise NetworkError(
+            f"precision={precision!r} is for networks in float32, and this one is in float64: leave it out, "
+            'or call network.initialize(dtype="float32").'
+        )
     with tensor.not_recording_calls():
         rounded = tensor.astype(network.vector, precision)
         parts = {entry.name: rounded[entry.span].reshape(entry.shape) for entry in network.table}
@@ -99,8 +105,14 @@ class LossScale:
         self._good = 0
         self._factors: Array | None = None
 
-    def factors(self, device: Device) -> tuple[Array, Array]:
-        """The scale and its inverse, float32 scalars on the device."""
+    def factors(self, loss: Array) -> tuple[Array, Array]:
+        """The scale and its inverse, float32 scalars on the device of `loss`. Raises `NetworkError` for one
+        in float64."""
+        if loss.dtype != tensor.float32:
+            raise NetworkError(
+                f"A LossScale is for losses in float32, got {loss.dtype}: leave loss_scale out."
+            )
+        device = loss.device
         if self._factors is None or self._factors.device is not device:
             with device.queue.not_recording():  # which would write today's factor at each replay
                 self._factors = tensor.asarray(self._values(), device=device)

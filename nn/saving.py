@@ -23,6 +23,7 @@ from nn.errors import DefinitionError, SaveError
 from nn.layer import Layer
 from nn.optimizers import Optimizer, load_optimizer
 from tensor import Device
+from tensor.dtypes import DType
 from tensor.replacing import replacing
 
 _FORMAT = "mesh-1"
@@ -86,8 +87,9 @@ def write_whole(path: Path, content: bytes) -> None:
 def load(path: str | Path, network: Layer | None = None, device: str | Device | None = None) -> Saved:
     """Read what `save` wrote; the network is made from its definition on `device`, unless it is given.
 
-    A given network keeps its memory if it has any, else gets it on `device`. Raises `SaveError` (exit code 5)
-    if the file is missing, damaged, or of another network.
+    A given network keeps its memory if it has any, else gets it on `device`, in the dtype of the file. Raises
+    `SaveError` (exit code 5) if the file is missing, damaged, or of another network, or of one in another
+    dtype.
     """
     arrays, metadata = _read(Path(path))
     if network is None:
@@ -95,13 +97,13 @@ def load(path: str | Path, network: Layer | None = None, device: str | Device | 
             raise SaveError(f"{path} has no definition of its network: give load() the network as well.")
         network = load_definition(metadata["definition"])
     if not hasattr(network, "table"):
-        network.initialize(device, metadata["seed"])
+        network.initialize(device, metadata["seed"], _dtype(arrays))
     network.state[...] = _flat(Path(path), network, arrays)
     optimizer = load_optimizer(metadata["optimizer"]) if "optimizer" in metadata else None
     if optimizer is not None:
         optimizer.initialize(network.vector, network.table)
         for name, vector in optimizer.state.items():
-            vector[...] = _fetch(Path(path), arrays, OPTIMIZER + name, vector.shape)
+            vector[...] = _fetch(Path(path), arrays, OPTIMIZER + name, vector.shape, vector.dtype)
     return Saved(network, optimizer, metadata["step"], metadata["seed"], _input_shape(Path(path), metadata))
 
 
@@ -139,24 +141,29 @@ def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
         raise SaveError(f"The metadata of {path} is not JSON: {error}.") from error
 
 
-def _flat(path: Path, network: Layer, arrays: Arrays) -> NDArray[numpy.float32]:
+def _dtype(arrays: Arrays) -> DType:
+    """That of the saved network."""
+    return tensor.float64 if any(each.dtype == tensor.float64 for each in arrays.values()) else tensor.float32
+
+
+def _flat(path: Path, network: Layer, arrays: Arrays) -> NDArray[Any]:
     table = (*network.table, *network.buffer_table)
     unknown = {name for name in arrays if not name.startswith(OPTIMIZER)} - {entry.name for entry in table}
     if unknown:
         raise SaveError(f"{path} is of another network: this one has no parameter {sorted(unknown)[0]!r}.")
-    flat = numpy.empty(network.state.shape, dtype=tensor.float32)
+    flat = numpy.empty(network.state.shape, network.state.dtype)
     for entry in table:
-        flat[entry.span] = _fetch(path, arrays, entry.name, entry.shape).ravel()
+        flat[entry.span] = _fetch(path, arrays, entry.name, entry.shape, flat.dtype).ravel()
     return flat
 
 
-def _fetch(path: Path, arrays: Arrays, name: str, shape: tuple[int, ...]) -> NDArray[numpy.float32]:
+def _fetch(path: Path, arrays: Arrays, name: str, shape: tuple[int, ...], dtype: DType) -> NDArray[Any]:
     array = arrays.get(name)
     if array is None:
         raise SaveError(f"{path} is of another network: it has no {name!r}.")
-    if array.shape != shape or array.dtype != numpy.float32:
+    if array.shape != shape or array.dtype != dtype:
         raise SaveError(
             f"{path} is of another network: its {name!r} is {array.dtype} {list(array.shape)}; "
-            f"expected float32 {list(shape)}."
+            f"expected {dtype} {list(shape)}."
         )
     return array

@@ -180,9 +180,7 @@ class Tape:
         values = tuple(
             [value or self._value(x, False, OUTSIDE) for value, x in zip(known, inputs, strict=True)]
         )
-        leads = tensor.dtypes.computed(output.dtype) == tensor.float32 and any(
-            value.leads for value in values
-        )
+        leads = tensor.dtypes.kind(output.dtype) == "f" and any(value.leads for value in values)
         result = self._find(output) or self._value(output, leads, at)
         self.steps.append(Step(primitive, values, parameters, result))
         for value, x in zip(values, inputs, strict=True):

@@ -141,9 +141,7 @@ def _statistics_opencl(x: Array) -> Array:
     return statistics
 
 
-def _forward_opencl(
-    x: Array, statistics: Array, weight: Array, bias: Array, *, eps: float
-) -> Array:
+def _forward_opencl(x: Array, statistics: Array, weight: Array, bias: Array, *, eps: float) -> Array:
     x, *others = (contiguous(each) for each in (x, statistics, weight, bias))
     y = Array.new(x.shape, x.dtype, x.device)
     walk = _walk(x.device, x.shape, x, others[0])
@@ -179,8 +177,9 @@ _BACKWARD = primitive("batch_norm_backward", numpy=_backward_numpy, opencl=_back
 
 
 def batch_statistics(x: Array) -> Array:
-    """Mean, variance, and unbiased variance of each channel of x [..., C] (not empty; float32, or float64): [3, C].
+    """Mean, variance, and unbiased variance of each channel of x [..., C], which is not empty: [3, C].
 
+    Like all of this: in float32, or in float64, which NumPy computes on the host.
     The rows of x are cut in parts, whose statistics are joined in a fixed order: the same bits at each call.
     """
     _check("batch_statistics", x)
@@ -188,9 +187,7 @@ def batch_statistics(x: Array) -> Array:
         return _STATISTICS(x)
 
 
-def batch_norm(
-    x: Array, statistics: Array, weight: Array, bias: Array, *, eps: float = 1e-5
-) -> Array:
+def batch_norm(x: Array, statistics: Array, weight: Array, bias: Array, *, eps: float = 1e-5) -> Array:
     """x [..., C] brought to mean 0 and variance 1 by its own statistics [3, C], times weight, plus bias [C].
 
     nn differentiates it as a function of x, weight and bias with `statistics = batch_statistics(x)`.

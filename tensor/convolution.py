@@ -145,7 +145,9 @@ def conv2d(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    """x[N, H, W, C] under the kernels w[O, KH, KW, C / groups] -> [N, P, Q, O], all float32, or all float64 (on the host).
+    """x[N, H, W, C] under the kernels w[O, KH, KW, C / groups] -> [N, P, Q, O], all float32, or all float64.
+
+    float64 is computed by NumPy on the host, as it is in the other two directions.
 
     Of `groups`, the g-th O / groups outputs see the g-th C / groups channels only; groups = C = O is
     depthwise and has kernels of its own. The weights of a kernel lie `dilation` rows and columns apart;

@@ -146,8 +146,8 @@ class Primitive:
 
     `in_place`: both forms write into their inputs and return nothing; the call returns the first input.
     `stores`: both forms take float16 and bfloat16 as they are. For others such inputs become float32, and the
-    result is rounded to what they were. `single`: its kernels are of float32, and of float64 it is NumPy's form
-    that computes, on the host, also for devices that have float64.
+    result is rounded to what they were. `single`: its kernels are of float32, and it is NumPy's form that
+    computes float64, on the host, also for devices that have float64.
     """
 
     name: str
@@ -321,8 +321,8 @@ def primitive(
     Array on the same device; with `in_place` both write into their inputs instead. `through_host(numpy)`
     gives an `opencl` form that computes on the host. `prepare(*layouts, **parameters)` returns a function of
     arrays with these layouts that does what `opencl` would; small operations pay for it once (`prepared`).
-    None of these meets float16 or bfloat16, but float32 in place of them, unless it `stores` them itself; with
-    `single`, neither `opencl` meets float64: NumPy computes that.
+    None of these meets float16 or bfloat16, but float32 in place of them, unless it `stores` them itself;
+    with `single`, `opencl` does not meet float64 either: NumPy computes that.
     """
     if name in PRIMITIVES:
         raise MeshError(f"There is a primitive named {name} already; give yours another name.")

@@ -64,14 +64,14 @@ def _backward_opencl(logits: Array, labels: Array, dlosses: Array) -> Array:
 
 
 _FORWARD = primitive("softmax_cross_entropy", numpy=_forward, opencl=_forward_opencl, single=True)
-_BACKWARD = primitive(
-    "softmax_cross_entropy_backward", numpy=_backward, opencl=_backward_opencl, single=True
-)
+_BACKWARD = primitive("softmax_cross_entropy_backward", numpy=_backward, opencl=_backward_opencl, single=True)
 
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> Array:
-    """Losses [N] of logits[N, K] (float32, or float64) and labels[N] (integers); NaN where a label is not in 0 … K −
-    1."""
+    """Losses [N] of logits[N, K] and labels[N] (integers); NaN where a label is not in 0 … K − 1.
+
+    In float32, or in float64, which NumPy computes on the host.
+    """
     _check("softmax_cross_entropy", logits, labels)
     return _FORWARD(logits, astype(labels, dtypes.int32, copy=False))
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import tensor
 from nn.errors import DefinitionError, NetworkError, SaveError
 from nn.interchange.onnx_layers import WRITERS
 from nn.interchange.onnx_library import onnx_library
@@ -24,6 +25,11 @@ def export_onnx(network: Layer, path: str | Path, input_shape: Sequence[int]) ->
     written, `SaveError`, and what the network raises at a wrong shape.
     """
     onnx = onnx_library()
+    if network.state.dtype != tensor.float32:
+        raise NetworkError(
+            f"ONNX files are written in float32, and this network is in {network.state.dtype}: write its "
+            "weights with nn.save_weights, read them with nn.load_weights into one in float32, and export it."
+        )
     if 4 * network.state.size > _LARGEST:
         raise NetworkError(
             f"ONNX files hold 2 GiB at most; this network has {4 * network.state.size:,} bytes."

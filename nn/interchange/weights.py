@@ -7,6 +7,7 @@ metadata, an npz of ours by the member "format". PyTorch's own files are pickles
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy
 import safetensors.numpy
@@ -57,9 +58,9 @@ def load_weights(
     """Set the parameters and buffers of `network` to those of a .safetensors or an .npz; all of them or none.
 
     `names` and `input_shape` are as for `save_weights`; without `names` it is what the file says or looks
-    like. Values of other float types become float32. A network without memory gets it on `device`. Raises
-    `SaveError` (exit code 5), which names the array, if the file is missing, damaged, a pickle, or of another
-    network.
+    like. Values of other float types become what the network is of. A network without memory gets it on
+    `device`, in float32. Raises `SaveError` (exit code 5), which names the array, if the file is missing,
+    damaged, a pickle, or of another network.
     """
     path = Path(path)
     read, _ = _form(path)
@@ -69,7 +70,7 @@ def load_weights(
     theirs = _theirs(network, names or _guessed(network, arrays, written), input_shape)
     known = {foreign for foreign, _ in theirs.values()}
     spare = {name for name in arrays if name not in known and not name.endswith(_COUNT)}
-    flat = numpy.empty(network.state.shape, dtype=numpy.float32)
+    flat = numpy.empty(network.state.shape, network.state.dtype)
     for entry in _table(network):
         foreign, layout = theirs[entry.name]
         flat[entry.span] = layout.inwards(_fetched(path, arrays, foreign, layout.theirs, spare)).ravel()
@@ -106,9 +107,7 @@ def _guessed(network: Layer, arrays: Arrays, written: str | None) -> str:
     return max(fits, key=lambda naming: fits[naming])  # the first of equals
 
 
-def _fetched(
-    path: Path, arrays: Arrays, name: str, shape: tuple[int, ...], spare: set[str]
-) -> NDArray[numpy.float32]:
+def _fetched(path: Path, arrays: Arrays, name: str, shape: tuple[int, ...], spare: set[str]) -> NDArray[Any]:
     array = arrays.get(name)
     if array is None:
         has = f"; it has {min(spare)!r}, which this one does not know" if spare else ""
@@ -122,7 +121,7 @@ def _fetched(
         raise SaveError(
             f"{path} does not fit: its {name!r} is {array.dtype}; expected floating-point numbers."
         )
-    return array.astype(numpy.float32)
+    return array
 
 
 # The two kinds of files

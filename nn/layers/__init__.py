@@ -1,4 +1,9 @@
-"""The layers that come with `nn`, one file a family."""
+"""The layers that come with `nn`, one file a family.
+
+Where they say float32 they take and give float64 in a network of that, which is made by
+`network.initialize(dtype="float64")`, and 16 bits in mixed precision; those that vary images are of float32
+alone.
+"""
 
 from nn.layers.activation import GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from nn.layers.attention import MultiHeadAttention, SelfAttention

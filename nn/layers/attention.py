@@ -71,7 +71,7 @@ class SelfAttention(Layer):
 
     def backward(self, gradient: Array, output: Array, x: Array) -> Array:
         (q, k, v), (y,), (dy,) = self._heads(x, 3), self._heads(output, 1), self._heads(gradient, 1)
-        whole = tensor.zeros((3, *q.shape), dtype=tensor.float32, device=x.device)
+        whole = tensor.zeros((3, *q.shape), dtype=tensor.dtypes.computed(x.dtype), device=x.device)
         dq, dk, dv = whole[0], whole[1], whole[2]
         scale = 1 / math.sqrt(q.shape[-1])
         total = tensor.sum(dy * y, axis=-1, keepdims=True)  # Σ weights · their gradients, of each query

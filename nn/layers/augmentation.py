@@ -19,6 +19,7 @@ from nn.layer import Layer
 from nn.layers.boxes import Drawing, Size, cut_boxes, draw_boxes, draw_four
 from nn.layers.convolution import pair
 from tensor import Array, Device
+from tensor.dtypes import DType
 from tensor.memory import outside_scopes
 from tensor.philox import fold_key
 
@@ -239,23 +240,24 @@ class _Line:
     """y = x · scale + shift, each a number for every channel or one for all, in one launch."""
 
     def __init__(self, scale: Any, shift: Any) -> None:
-        self._numbers = numpy.asarray(scale, numpy.float32), numpy.asarray(shift, numpy.float32)
+        self._numbers = numpy.asarray(scale, numpy.float64), numpy.asarray(shift, numpy.float64)
         self._changes = bool((self._numbers[0] != 1).any() or (self._numbers[1] != 0).any())
-        self._on: dict[Device, tuple[Array, Array]] = {}
+        self._on: dict[tuple[Device, DType], tuple[Array, Array]] = {}
 
     def __call__(self, layer: Layer, x: Array) -> Array:
         channels = max(map(len, self._numbers))
         if x.ndim < 1 or channels not in (1, x.shape[-1]):
             raise layer.shape_error(f"[..., {channels}]", x.shape)
-        return _scaled(x, *self._there(x.device)) if self._changes else x
+        return _scaled(x, *self._there(x)) if self._changes else x
 
-    def _there(self, device: Device) -> tuple[Array, Array]:
-        """The numbers on a device, uploaded once, and for recordings too."""
-        if device not in self._on:
+    def _there(self, x: Array) -> tuple[Array, Array]:
+        """The numbers for x: on its device, in its dtype, uploaded once, and for recordings too."""
+        device, dtype = x.device, tensor.dtypes.floating(tensor.dtypes.computed(x.dtype))
+        if (device, dtype) not in self._on:
             with outside_scopes(), tensor.not_recording_calls(), device.queue.not_recording():
-                scale, shift = (tensor.asarray(each, device=device) for each in self._numbers)
-            self._on[device] = scale, shift
-        return self._on[device]
+                scale, shift = (tensor.asarray(each.astype(dtype), device=device) for each in self._numbers)
+            self._on[device, dtype] = scale, shift
+        return self._on[device, dtype]
 
 
 @tensor.fuse

@@ -16,6 +16,8 @@ from tensor import Array
 from tensor.kernel import built
 from tensor.philox import fold_key, philox
 
+Floats = NDArray[Any]  # float32, or float64
+
 _UNIFORM_BITS = 24
 _CPU_BLOCKS_EACH = 1024  # of four elements, per work-item
 
@@ -47,8 +49,7 @@ def dropped(layer: Layer, x: Array, ratio: float, part: int = 0) -> Array:
     """
     if not layer.training or ratio == 0:
         return x
-    if tensor.dtypes.computed(x.dtype) != tensor.float32:
-        raise tensor.errors.DTypeError(f"{layer.title}: expected float32, got {x.dtype.name}; use astype.")
+    tensor.dtypes.require_single_or_double(layer.title, x.dtype)
     samples = layer.randomness.samples_of(x.shape[0], layer.title)
     key = (layer.randomness.seed, zlib.crc32(layer.path.encode()), *((part,) if part else ()))
     return _dropout(x, layer.randomness.step, samples, key=fold_key(key), ratio=ratio)
@@ -60,13 +61,13 @@ def _threshold_and_scale(ratio: float) -> tuple[int, float]:
 
 
 def _dropout_numpy(
-    x: NDArray[numpy.float32],
+    x: Floats,
     step: NDArray[numpy.int32],
     samples: NDArray[numpy.int32],
     *,
     key: int,
     ratio: float,
-) -> NDArray[numpy.float32]:
+) -> Floats:
     count = prod(x.shape[1:])
     blocks = numpy.arange(-(-count // 4))
     words = numpy.broadcast_arrays(blocks, samples.view(numpy.uint32)[:, None], step.view(numpy.uint32), 0)
@@ -74,7 +75,8 @@ def _dropout_numpy(
     bits = numpy.stack(draws, axis=-1).reshape(len(samples), -1)[:, :count].reshape(x.shape)
     threshold, scale = _threshold_and_scale(ratio)
     kept = bits >> numpy.uint64(32 - _UNIFORM_BITS) >= threshold
-    return numpy.where(kept, x * numpy.float32(scale), numpy.float32(0))
+    result: Floats = numpy.where(kept, x * x.dtype.type(scale), x.dtype.type(0))
+    return result
 
 
 def _dropout_opencl(x: Array, step: Array, samples: Array, *, key: int, ratio: float) -> Array:
@@ -90,7 +92,7 @@ def _dropout_opencl(x: Array, step: Array, samples: Array, *, key: int, ratio: f
     return y
 
 
-_dropout = tensor.primitive("dropout", numpy=_dropout_numpy, opencl=_dropout_opencl)
+_dropout = tensor.primitive("dropout", numpy=_dropout_numpy, opencl=_dropout_opencl, single=True)
 
 
 @derivative("dropout", reads="step samples")

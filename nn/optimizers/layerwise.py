@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import tensor
 from nn.errors import NetworkError
-from nn.launch import flushed
+from nn.launch import flushed, precision_of
 from nn.optimizers.adaptive import Adam
 from nn.optimizers.optimizer import (
     Number,
@@ -24,7 +24,7 @@ from nn.optimizers.optimizer import (
     stores_text,
     vectors_text,
 )
-from nn.optimizers.rule import Float32s, Term, Text, Values, terms
+from nn.optimizers.rule import Floats, Term, Text, Values, terms
 from tensor import Array
 from tensor.kernel import built
 
@@ -61,8 +61,8 @@ class LAMB(Adam):
         super().__init__(lr, beta1, beta2, eps, weight_decay, **options)
 
     def initialize(self, vector: Array, table: "Sequence[Entry]" = ()) -> None:
-        """Make the state for a flat vector, float32 [P]; `table` is the network's, or the whole vector counts
-        as one parameter."""
+        """Make the state for a flat vector, float32 or float64 [P]; `table` is the network's, or the whole
+        vector counts as one parameter."""
         super().initialize(vector, table)
         spans = [entry.span for entry in table] or [slice(0, vector.size)]
         if [0, *(span.stop for span in spans)] != [*(span.start for span in spans), vector.size]:
@@ -96,7 +96,7 @@ def _cut(spans: Sequence[slice]) -> Pieces:
 # The two forms of a step
 
 
-def _folded(sums: Float32s) -> Float32s:
+def _folded(sums: Floats) -> Floats:
     """The sums of rows of 256: the first half plus the second one, until one is left."""
     while sums.shape[-1] > 1:
         half = sums.shape[-1] // 2
@@ -104,28 +104,28 @@ def _folded(sums: Float32s) -> Float32s:
     return sums[..., 0]
 
 
-def _length(x: Float32s, piece: int) -> Float32s:
-    """‖x‖, float32 [], of one parameter that is cut in pieces of this length."""
+def _length(x: Floats, piece: int) -> Floats:
+    """‖x‖, [], of one parameter that is cut in pieces of this length."""
     rows = -(-piece // _COLUMNS)
-    padded = numpy.zeros((-(-x.size // piece), rows * _COLUMNS), numpy.float32)
+    padded = numpy.zeros((-(-x.size // piece), rows * _COLUMNS), x.dtype)
     for to, start in zip(padded, range(0, x.size, piece), strict=True):
         to[: min(piece, x.size - start)] = x[start : start + piece]
     squares = flushed(padded * padded).reshape(-1, rows, _COLUMNS)
-    columns = numpy.zeros((len(squares), _COLUMNS), numpy.float32)
+    columns = numpy.zeros((len(squares), _COLUMNS), x.dtype)
     for row in range(rows):
         columns = flushed(columns + squares[:, row])
-    pieces = numpy.zeros(_COLUMNS, numpy.float32)
+    pieces = numpy.zeros(_COLUMNS, x.dtype)
     pieces[: len(columns)] = _folded(columns)
     return numpy.sqrt(_folded(pieces))
 
 
 def _step_numpy(
-    w: Float32s,
-    g: Float32s,
-    numbers: Float32s,
-    scale: Float32s,
+    w: Floats,
+    g: Floats,
+    numbers: Floats,
+    scale: Floats,
     pieces: Pieces,
-    *state: Float32s,
+    *state: Floats,
     rule: LAMB,
 ) -> None:
     *vectors, kept = state
@@ -154,13 +154,14 @@ def _step_opencl(
     if not count:
         launch_advance(rule, numbers, scalars)
         return
-    sums = tensor.empty((count, 2), dtype=tensor.float32, device=w.device)
-    ahead = tensor.empty(scalars.shape, dtype=tensor.float32, device=w.device)
+    sums = tensor.empty((count, 2), dtype=w.dtype, device=w.device)
+    ahead = tensor.empty(scalars.shape, dtype=w.dtype, device=w.device)
     sources = (numbers.buffer, scalars.buffer, ahead.buffer, scale.buffer, pieces.buffer, sums.buffer)
     arrays = [argument for array in (g, w, *vectors) for argument in (array.buffer, array.offset)]
     global_size, local_size = ((count,), (1,)) if is_cpu else ((count * _COLUMNS,), (_COLUMNS,))
     for name, text in (("average", _average_text(rule)), ("move", _move_text(rule))):
-        built(w.device, "layerwise.cl", name, text)(global_size, *sources, *arrays, local_size=local_size)
+        kernel = built(w.device, "layerwise.cl", name, text | precision_of(w))
+        kernel(global_size, *sources, *arrays, local_size=local_size)
 
 
 _step = tensor.primitive("layerwise_step", numpy=_step_numpy, opencl=_step_opencl, in_place=True)
@@ -179,12 +180,12 @@ def _average_text(rule: LAMB) -> dict[str, str | int]:
         "ADVANCE": " ".join(
             [
                 *advance.statements,
-                *(f"const float next_{name} = {advanced_terms[name].name};" for name in rule.scalars),
+                *(f"const real next_{name} = {advanced_terms[name].name};" for name in rule.scalars),
             ]
         ),
-        "ADVANCED": " ".join(f"const float {name} = next_{name};" for name in rule.scalars),
+        "ADVANCED": " ".join(f"const real {name} = next_{name};" for name in rule.scalars),
         "KEEP": " ".join(f"ahead[{place}] = next_{name};" for place, name in enumerate(rule.scalars)),
-        "RULE": " ".join([*text.statements, f"const float direction = {direction.name};"]),
+        "RULE": " ".join([*text.statements, f"const real direction = {direction.name};"]),
         "STORES": stores_text(averages),
     }
 

@@ -21,11 +21,12 @@ import numpy
 
 import tensor
 from nn.errors import LayerShapeError, NetworkError
-from nn.launch import CPU_ELEMENTS_EACH, flat_sizes, flushed
+from nn.launch import CPU_ELEMENTS_EACH, flat_sizes, flushed, precision_of
 from nn.optimizers.norm import shortening
-from nn.optimizers.rule import Float32s, Term, Text, Values, terms
+from nn.optimizers.rule import Floats, Term, Text, Values, terms
 from nn.schedules import Schedule, load_schedule
 from tensor import Array
+from tensor.dtypes import DType
 from tensor.kernel import built
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ State = dict[str, Number]
 class Optimizer:
     """How parameters follow from gradients.
 
-    `initialize(vector, table)` makes `state`, its vectors (float32 [P], 0) and its scalars (float32 [k], 0);
-    the network's `table` says where each parameter lies, and only LAMB needs it. `step(vector, gradient)`
-    updates vector and state in place and waits for nothing. Every number lives in device memory: setting `lr`
-    also holds for a step that was recorded before. All of them take `clip_norm`, the longest that a gradient
-    may be, `clip_value`, the largest that an element of it may be, and `schedule`, by which `at_step(t)` sets
-    the learning rate.
+    `initialize(vector, table)` makes `state`, its vectors ([P], 0) and its scalars ([k], 0), in the dtype of
+    `vector`, float32 or float64; the network's `table` says where each parameter lies: only LAMB needs it.
+    `step(vector, gradient)` updates vector and state in place and waits for nothing. Every number lives in
+    device memory: setting `lr` also holds for a step that was recorded before. All of them take `clip_norm`,
+    the longest that a gradient may be, `clip_value`, the largest that an element of it may be, and
+    `schedule`, by which `at_step(t)` sets the learning rate.
     """
 
     type_name: ClassVar[str] = ""
@@ -89,7 +90,7 @@ class Optimizer:
     def lr(self, value: float) -> None:
         self.numbers["lr"] = value
         if self._numbers is not None:
-            self._numbers[...] = self._values()
+            self._numbers[...] = self._values(self._numbers.dtype)
 
     def at_step(self, step: int) -> None:
         """Set the learning rate that the schedule has for `step`, counted from 1; without one it stays."""
@@ -97,24 +98,22 @@ class Optimizer:
             self.lr = self._base_lr * self.schedule(step)
 
     def initialize(self, vector: Array, table: "Sequence[Entry]" = ()) -> None:
-        """Make the state for a flat vector, float32 [P], on its device: all 0.
+        """Make the state for a flat vector, float32 or float64 [P], on its device: all 0.
 
         Without `table` the whole vector counts as one parameter.
         """
-        device = vector.device
-        self.state = {
-            name: tensor.zeros(vector.shape, dtype=tensor.float32, device=device) for name in self.vectors
-        }
+        device, dtype = vector.device, vector.dtype
+        self.state = {name: tensor.zeros(vector.shape, dtype=dtype, device=device) for name in self.vectors}
         if self.scalars:
-            self.state["scalars"] = tensor.zeros((len(self.scalars),), dtype=tensor.float32, device=device)
-        self._numbers = tensor.asarray(self._values(), device=device)
-        self._scale = tensor.ones((1,), dtype=tensor.float32, device=device)
+            self.state["scalars"] = tensor.zeros((len(self.scalars),), dtype=dtype, device=device)
+        self._numbers = tensor.asarray(self._values(dtype), device=device)
+        self._scale = tensor.ones((1,), dtype=dtype, device=device)
 
-    def _values(self) -> Float32s:
-        return numpy.array([*self.numbers.values()], numpy.float32)
+    def _values(self, dtype: DType) -> Floats:
+        return numpy.array([*self.numbers.values()], dtype)
 
     def step(self, vector: Array, gradient: Array) -> None:
-        """Update `vector` (float32 [P], in place) along `gradient` (float32 [P])."""
+        """Update `vector` ([P], in place) along `gradient` ([P]), both of the dtype of `initialize`."""
         if self._numbers is None:
             raise NetworkError(
                 "This optimizer has no state yet: call optimizer.initialize(network.vector) first."
@@ -125,11 +124,16 @@ class Optimizer:
                 f"{type(self).__name__}.step expected a vector and a gradient of shape {expected}, "
                 f"got {list(vector.shape)} and {list(gradient.shape)}."
             )
+        if not vector.dtype == gradient.dtype == self._numbers.dtype:
+            raise NetworkError(
+                f"{type(self).__name__}.step expected a vector and a gradient of {self._numbers.dtype}, as "
+                f"initialize() was given, got {vector.dtype} and {gradient.dtype}: call that again."
+            )
         scale = self._scale if self.clip_norm is None else shortening(gradient, self.clip_norm)
         self.move(vector, gradient, self._numbers, scale)
 
     def move(self, vector: Array, gradient: Array, numbers: Array, scale: Array) -> None:
-        """The launches of a step, after all was checked; `scale`, float32 [1], shortens the gradient."""
+        """The launches of a step, after all was checked; `scale`, [1], shortens the gradient."""
         _update(vector, gradient, numbers, scale, *self.state.values(), rule=self)
 
     def definition(self) -> dict[str, Any]:
@@ -168,7 +172,7 @@ class Optimizer:
 
 
 def _update_numpy(
-    w: Float32s, g: Float32s, numbers: Float32s, scale: Float32s, *state: Float32s, rule: Optimizer
+    w: Floats, g: Floats, numbers: Floats, scale: Floats, *state: Floats, rule: Optimizer
 ) -> None:
     named = named_values(rule.numbers, numbers)
     scalars: State = {}
@@ -183,12 +187,12 @@ def _update_numpy(
         array[...] = changed[name].array
 
 
-def named_values(names: Iterable[str], numbers: Float32s) -> State:
+def named_values(names: Iterable[str], numbers: Floats) -> State:
     """Each of the numbers by its name."""
     return {name: Values(numbers[i : i + 1].copy()) for i, name in enumerate(names)}
 
 
-def advanced(rule: Optimizer, scalars: Float32s, numbers: State) -> State:
+def advanced(rule: Optimizer, scalars: Floats, numbers: State) -> State:
     """The rule's scalars a step further, in place too."""
     new = rule.advance(named_values(rule.scalars, scalars), numbers)
     scalars[...] = numpy.concatenate([new[name].array for name in rule.scalars])
@@ -203,7 +207,7 @@ def _update_opencl(w: Array, g: Array, numbers: Array, scale: Array, *state: Arr
     if w.size:
         global_size, local_size = flat_sizes(device, w.size, CPU_ELEMENTS_EACH)
         arrays = [argument for array in (g, w, *vectors) for argument in (array.buffer, array.offset)]
-        kernel = built(device, "update.cl", "update", _update_text(rule))
+        kernel = built(device, "update.cl", "update", _update_text(rule) | precision_of(w))
         sources = (numbers.buffer, scalars, scale.buffer)
         kernel(global_size, w.size, CPU_ELEMENTS_EACH, *sources, *arrays, local_size=local_size)
 
@@ -213,7 +217,8 @@ _update = tensor.primitive("optimizer_step", numpy=_update_numpy, opencl=_update
 
 def launch_advance(rule: Optimizer, numbers: Array, scalars: Array) -> None:
     """The rule's scalars a step further."""
-    kernel = built(numbers.device, "update.cl", "advance", _advance_text(rule))
+    text = _advance_text(rule) | precision_of(numbers)
+    kernel = built(numbers.device, "update.cl", "advance", text)
     kernel((1,), numbers.buffer, scalars.buffer, local_size=(1,))
 
 
@@ -247,11 +252,11 @@ def vectors_text(rule: Optimizer) -> dict[str, str | int]:
     """The rule's vectors as a kernel's arguments, and its loads of them and of all numbers."""
     return {
         "ARGUMENTS": "".join(
-            f", __global float *restrict {name}_at, const long {name}_offset" for name in rule.vectors
+            f", __global real *restrict {name}_at, const long {name}_offset" for name in rule.vectors
         ),
         "POINTERS": " ".join(f"{name}_at += {name}_offset;" for name in rule.vectors),
         "NUMBERS": numbers_text(rule),
-        "LOADS": " ".join(f"const float {name} = flushed({name}_at[i]);" for name in rule.vectors),
+        "LOADS": " ".join(f"const real {name} = flushed({name}_at[i]);" for name in rule.vectors),
     }
 
 
@@ -259,7 +264,7 @@ def numbers_text(rule: Optimizer) -> str:
     """Loads of the rule's numbers and scalars."""
     places = {"numbers": rule.numbers, "scalars": rule.scalars}
     return "".join(
-        f"const float {name} = {place}[{i}]; "
+        f"const real {name} = {place}[{i}]; "
         for place, names in places.items()
         for i, name in enumerate(names)
     )

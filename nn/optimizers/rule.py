@@ -1,9 +1,9 @@
 """Update rules, written once: what NumPy and OpenCL compute of them has the same bits.
 
 A rule is a Python function over numbers with + − · / and `sqrt`. Called with `Values` it computes in NumPy;
-called with `Terms` it writes OpenCL C, one operation a statement. Both round each operation to float32 and
-turn
-denormal results, and −0, to +0 on purpose, so that all peers hold the same bits whatever they compute on.
+called with `Terms` it writes OpenCL C, one operation a statement. Both round each operation to float32, or
+to float64 where the vector is of that, and turn denormal results, and −0, to +0 on purpose, so that all peers
+hold the same bits whatever they compute on.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from nn.launch import flushed
 
-Float32s = NDArray[numpy.float32]
+Floats = NDArray[Any]  # float32, or float64
 Operand = Union["Values", "Term", float]
 
 
 @dataclass(frozen=True)
 class Values:
-    """float32 numbers of NumPy, flushed after every operation."""
+    """Numbers of NumPy, flushed after every operation."""
 
-    array: Float32s
+    array: Floats
 
     def __add__(self, other: Operand) -> "Values":
         return self._by(numpy.add, other)
@@ -50,8 +50,9 @@ class Values:
         )
 
     def _by(self, operation: Any, other: Operand) -> "Values":
-        right = other.array if isinstance(other, Values) else numpy.float32(other)  # type: ignore[arg-type]
-        return Values(flushed(numpy.asarray(operation(self.array, right), numpy.float32)))
+        dtype = self.array.dtype
+        right = other.array if isinstance(other, Values) else dtype.type(other)
+        return Values(flushed(numpy.asarray(operation(self.array, right), dtype)))
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Text:
 
     def named(self, expression: str) -> "Term":
         name = f"t{len(self.statements)}"
-        self.statements.append(f"const float {name} = {expression};")
+        self.statements.append(f"const real {name} = {expression};")
         return Term(name, self)
 
 
@@ -93,7 +94,7 @@ class Term:
         return self.text.named(f"{x} > {b} ? {b} : {x} < -{b} ? -{b} : {x}")
 
     def _by(self, operator: str, other: Operand) -> "Term":
-        right = other.name if isinstance(other, Term) else f"{float(other)!r}f"  # type: ignore[arg-type]
+        right = other.name if isinstance(other, Term) else f"NUMBER({float(other)!r})"  # type: ignore[arg-type]
         return self.text.named(f"flushed({self.name} {operator} {right})")
 
 

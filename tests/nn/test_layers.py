@@ -15,7 +15,8 @@ from nn.errors import GradientError, LayerShapeError, NetworkError, NotInitializ
 from nn.follow import follow
 from tensor import Array, Device
 
-Floats = NDArray[numpy.float32]
+Floats = NDArray[Any]
+DTYPES = ["float32", "float64"]
 
 
 def distinct(shape: tuple[int, ...], generator: numpy.random.Generator) -> Floats:
@@ -227,42 +228,49 @@ def gradients_of(layer: nn.Layer, x: Array, gradient: Floats) -> tuple[Floats, l
     return numpy.asarray(y), [found[index] for index in range(len(sources))]
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("make", "reference", "shape"), CASES)
 def test_agrees_with_pytorch(
     make: Callable[[], nn.Layer],
     reference: Any,
     shape: tuple[int, ...],
+    dtype: str,
     device: Device,
     generator: numpy.random.Generator,
     torch: Any,
 ) -> None:
-    layer = make().initialize(device, seed=5)
-    x = distinct(shape, generator)
+    layer = make().initialize(device, seed=5, dtype=dtype)
+    x = distinct(shape, generator).astype(dtype)
     tensors = [torch.tensor(x), *(torch.tensor(numpy.asarray(p)) for p in layer.parameters().values())]
     for each in tensors:
         each.requires_grad_()
     expected = reference(torch, layer)(*tensors)
-    gradient = generator.standard_normal(tuple(expected.shape)).astype(numpy.float32)
+    gradient = generator.standard_normal(tuple(expected.shape)).astype(dtype)
     expected.backward(torch.tensor(gradient))
 
     got, gradients = gradients_of(layer, tensor.asarray(x, device=device), gradient)
-    numpy.testing.assert_allclose(got, expected.detach().numpy(), rtol=1e-5, atol=1e-4)
+    digits = 1e-5 if dtype == "float32" else 1e-12
+    numpy.testing.assert_allclose(got, expected.detach().numpy(), rtol=digits, atol=10 * digits)
     for each, wanted in zip(gradients, tensors, strict=True):
         assert wanted.grad is not None
+        assert each.dtype == dtype
         scale = float(wanted.grad.abs().max())
-        numpy.testing.assert_allclose(each, wanted.grad.numpy(), rtol=1e-5, atol=1e-5 * max(scale, 1))
+        numpy.testing.assert_allclose(each, wanted.grad.numpy(), rtol=digits, atol=digits * max(scale, 1))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("make", "reference", "shape"), CASES)
 def test_agrees_with_finite_differences(
     make: Callable[[], nn.Layer],
     reference: Any,
     shape: tuple[int, ...],
+    dtype: str,
     device: Device,
     generator: numpy.random.Generator,
 ) -> None:
-    layer = make().initialize(device, seed=5)
-    nn.check_gradient(layer, tensor.asarray(distinct(shape, generator), device=device), elements=8)
+    layer = make().initialize(device, seed=5, dtype=dtype)
+    x = tensor.asarray(distinct(shape, generator).astype(dtype), device=device)
+    nn.check_gradient(layer, x, elements=8 if dtype == "float32" else 2)
 
 
 def test_the_check_finds_a_wrong_gradient() -> None:

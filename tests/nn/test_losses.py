@@ -12,6 +12,7 @@ from nn import losses
 from nn.autograd import differentiate, recording
 from nn.errors import DefinitionError, LayerShapeError, NetworkError
 from tensor import Array, Device
+from tests.nn.test_layers import DTYPES
 
 
 def checked(
@@ -30,10 +31,14 @@ def checked(
     found: dict[int, Array | None] = {}
     with recording([ours]) as tape:
         got = loss(ours, tensor.asarray(targets, device=device))
-    one = tensor.ones(got.shape, dtype=tensor.float32, device=device)
+    one = tensor.ones(got.shape, dtype=outputs.dtype, device=device)
     differentiate(tape, got, one, found.__setitem__)
-    numpy.testing.assert_allclose(numpy.asarray(got), expected.detach().numpy(), rtol=1e-5, atol=2e-6)
-    numpy.testing.assert_allclose(numpy.asarray(found[0]), x.grad.numpy(), rtol=1e-4, atol=1e-6)
+    assert got.dtype == outputs.dtype
+    digits = 1e-6 if got.dtype == tensor.float32 else 1e-14
+    numpy.testing.assert_allclose(
+        numpy.asarray(got), expected.detach().numpy(), rtol=10 * digits, atol=2 * digits
+    )
+    numpy.testing.assert_allclose(numpy.asarray(found[0]), x.grad.numpy(), rtol=100 * digits, atol=digits)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -42,7 +47,9 @@ def checked(
     [{}, {"label_smoothing": 0.1}, {"ignore_index": -1}, {"ignore_index": 3, "label_smoothing": 0.2}],
 )
 @pytest.mark.parametrize("shape", [(6,), (2, 5)])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_cross_entropy(
+    dtype: str,
     reduction: Any,
     options: dict[str, Any],
     shape: tuple[int, ...],
@@ -62,7 +69,7 @@ def test_softmax_cross_entropy(
     def ours(x: Array, y: Array) -> Array:
         return nn.softmax_cross_entropy(x, y, reduction, **options)
 
-    outputs = (generator.standard_normal((*shape, 7)) * 5).astype(numpy.float32)
+    outputs = (generator.standard_normal((*shape, 7)) * 5).astype(dtype)
     checked(ours, theirs, outputs, labels, device, torch)
 
 
@@ -83,11 +90,18 @@ def test_what_is_ignored_altogether_loses_nothing(device: Device) -> None:
         ("huber", "huber_loss"),
     ],
 )
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_losses_of_numbers(
-    name: str, reference: str, reduction: str, device: Device, generator: numpy.random.Generator, torch: Any
+    dtype: str,
+    name: str,
+    reference: str,
+    reduction: str,
+    device: Device,
+    generator: numpy.random.Generator,
+    torch: Any,
 ) -> None:
-    outputs = (generator.standard_normal((5, 3)) * 3).astype(numpy.float32)
-    targets = generator.integers(0, 2, (5, 3)).astype(numpy.float32)
+    outputs = (generator.standard_normal((5, 3)) * 3).astype(dtype)
+    targets = generator.integers(0, 2, (5, 3)).astype(dtype)
     outputs[0], outputs[1], outputs[2] = targets[0], 40, 0  # on the spot, far off, and where eˣ is 1
 
     def theirs(x: Any, y: Any) -> Any:

@@ -12,6 +12,7 @@ import tensor
 from nn.errors import LayerShapeError, NetworkError
 from nn.optimizers.norm import sum_of_squares
 from tensor import Array, Device
+from tests.nn.test_layers import DTYPES
 
 
 def run_sgd(
@@ -184,8 +185,10 @@ def stepped(
     return [numpy.asarray(each) for each in (parameters, *optimizer.state.values())]
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("make", "name", "options"), EACH)
 def test_each_follows_pytorchs(
+    dtype: str,
     make: Any,
     name: str,
     options: dict[str, Any],
@@ -193,8 +196,8 @@ def test_each_follows_pytorchs(
     generator: numpy.random.Generator,
     torch: Any,
 ) -> None:
-    vector = generator.standard_normal(5000).astype(numpy.float32)
-    gradients = [generator.standard_normal(5000).astype(numpy.float32) for _ in range(10)]
+    vector = generator.standard_normal(5000).astype(dtype)
+    gradients = [generator.standard_normal(5000).astype(dtype) for _ in range(10)]
     theirs = torch.nn.Parameter(torch.tensor(vector))
     optimizer = getattr(torch.optim, name)([theirs], **options)
     for gradient in gradients:
@@ -203,20 +206,23 @@ def test_each_follows_pytorchs(
         torch.nn.utils.clip_grad_value_([theirs], 0.5)
         optimizer.step()
     got, *_ = stepped(make(clip_norm=30.0, clip_value=0.5), device, vector, gradients)
-    numpy.testing.assert_allclose(got, theirs.detach().numpy(), rtol=1e-4, atol=1e-5)
+    digits = 1e-5 if dtype == "float32" else 1e-11
+    numpy.testing.assert_allclose(got, theirs.detach().numpy(), rtol=10 * digits, atol=digits)
 
 
 LAMB = pytest.param(lambda **o: nn.LAMB(0.01, **o), "", {}, id="lamb")
 
 
 @pytest.mark.parametrize(("make", "name", "options"), [*EACH, LAMB])
-@pytest.mark.parametrize("kind", ["normal", "awkward"])
+@pytest.mark.parametrize("kind", ["normal", "awkward", "float64"])
 def test_each_has_the_same_bits_on_all_devices(
     make: Any, name: str, options: Any, kind: str, device: Device, generator: numpy.random.Generator
 ) -> None:
     def draw() -> NDArray[numpy.float32]:
         if kind == "awkward":
             return numpy.clip(awkward(10_001, generator), -1e15, 1e15)
+        if kind == "float64":  # denormals among them
+            return numpy.ldexp(generator.standard_normal(10_001), generator.integers(-1060, 9, 10_001))
         return generator.standard_normal(10_001).astype(numpy.float32)
 
     vector, gradients = draw(), [draw() for _ in range(3)]
@@ -227,7 +233,7 @@ def test_each_has_the_same_bits_on_all_devices(
         for one, other in zip(got, expected, strict=True):
             known = ~numpy.isnan(other)
             assert known.mean() > 0.8
-            assert numpy.array_equal(one[known].view(numpy.uint32), other[known].view(numpy.uint32))
+            assert one[known].tobytes() == other[known].tobytes()
 
 
 def table_of(*sizes: int) -> list[nn.Entry]:
@@ -253,20 +259,22 @@ def lamb_of_the_paper(
     return parameters
 
 
-def test_lamb_is_the_papers(device: Device, generator: numpy.random.Generator) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_lamb_is_the_papers(dtype: str, device: Device, generator: numpy.random.Generator) -> None:
     """Parameters of one element, of zeros, without gradient, and of several pieces, one after the other."""
     table = table_of(1, 300, 64, 16_384, 16_385, 40_001, 7)
-    vector = generator.standard_normal(table[-1].span.stop).astype(numpy.float32)
+    vector = generator.standard_normal(table[-1].span.stop).astype(dtype)
     vector[table[1].span] *= 30
     vector[table[2].span] = vector[table[6].span] = 0
-    gradients = [generator.standard_normal(vector.size).astype(numpy.float32) for _ in range(5)]
+    gradients = [generator.standard_normal(vector.size).astype(dtype) for _ in range(5)]
     for gradient in gradients:
         gradient[table[6].span] = 0
     parts = [[each[entry.span].astype(numpy.float64) for entry in table] for each in (vector, *gradients)]
     expected = numpy.concatenate(lamb_of_the_paper(parts[0], parts[1:]))
     optimizer = nn.load_optimizer(nn.LAMB(lr=0.03).definition())
     got, *_ = stepped(optimizer, device, vector, gradients, table)
-    numpy.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
+    digits = 2e-6 if dtype == "float32" else 1e-12
+    numpy.testing.assert_allclose(got, expected, rtol=10 * digits, atol=digits)
 
 
 @pytest.mark.parametrize("size", [1, 255, 257, 16_385, 4_210_000])

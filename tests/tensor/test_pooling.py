@@ -107,5 +107,7 @@ def test_an_infinite_gradient_reaches_the_first_maximum_alone(device):
 def test_what_is_not_real_is_refused(device, dtype):
     x = tensor.ones((1, 4, 4, 2), dtype=dtype)
     for pool in (tensor.max_pool2d, tensor.avg_pool2d):
-        with pytest.raises(tensor.errors.DTypeError, match=f"expected float32 or float64, got {dtype}; use astype"):
+        with pytest.raises(
+            tensor.errors.DTypeError, match=f"expected float32 or float64, got {dtype}; use astype"
+        ):
             pool(x, (2, 2))
