@@ -212,6 +212,6 @@ def require_scalar(loss: Any, network: "Layer") -> None:
     if not isinstance(loss, Array) or loss.ndim != 0 or loss.dtype != dtype:
         got = f"{loss.dtype} {list(loss.shape)}" if isinstance(loss, Array) else type(loss).__name__
         raise GradientError(
-            f"A loss must be a {dtype} scalar, as the network is {dtype}, got {got}: take the mean or the "
-            "sum over the batch."
+            f"A loss must be a {dtype} scalar, got {got}: take the mean or the sum over the batch, in the "
+            "network's dtype."
         )

@@ -5,8 +5,8 @@
 One JSON line on stdout: the relative difference of the losses and of each parameter's gradient (largest, in
 the norm), and the best rates of both. With --double also how far all gradients are from PyTorch's in float64:
 ours, PyTorch's in float32, and ours from those where each ReLU passes and each pooling chooses what they do
-in ours, which leaves the arithmetic alone. A timing on a shared machine means nothing by itself: only the
-ratio does.
+in ours, which leaves the arithmetic alone; and loss and gradients of our network in float64. A timing on a
+shared machine means nothing by itself: only the ratio does.
 """
 
 import argparse
@@ -38,8 +38,7 @@ def main() -> None:
     images = generator.normal(size=(options.batch, *shape)).astype(numpy.float32)
     labels = generator.integers(0, CLASSES, options.batch).astype(numpy.int32)
     device = tensor.device(options.device)
-    network = without_dropout(nn.models.by_name(options.model, input_shape=shape, classes=CLASSES))
-    network.initialize(device, seed=0)
+    network = made(options.model, shape).initialize(device, seed=0)
     calm(network)
     twin = Twin(network, torch, options.torch)
     ours = our_step(network, images, labels)
@@ -49,7 +48,9 @@ def main() -> None:
     facts = {"model": options.model, "batch": options.batch, "size": options.size, "device": device.name}
     facts |= differences(network, twin, ours(), theirs())
     if options.double:
-        facts |= from_double(network, twin, images, labels)
+        double = made(options.model, shape).initialize(device, dtype=tensor.float64)
+        double.state[...] = network.state.astype(tensor.float64)
+        facts |= from_double(network, double, twin, images, labels)
     print(json.dumps(facts | rates(device, ours, theirs, options)))
 
 
@@ -64,6 +65,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--double", action="store_true", help="compare with float64 too")
     return parser.parse_args()
+
+
+def made(model: str, shape: tuple[int, ...]) -> nn.Layer:
+    return without_dropout(nn.models.by_name(model, input_shape=shape, classes=CLASSES))
 
 
 def our_step(network: nn.Layer, images: Any, labels: Any) -> Callable[[], float]:
@@ -112,19 +117,33 @@ def differences(network: nn.Layer, twin: Twin, our_loss: float, their_loss: floa
     }
 
 
-def from_double(network: nn.Layer, single: Twin, images: Any, labels: Any) -> dict[str, float]:
-    """How far all gradients together are from those in float64, relative to these."""
+def from_double(
+    network: nn.Layer, double: nn.Layer, single: Twin, images: Any, labels: Any
+) -> dict[str, float]:
+    """How far all gradients together are from PyTorch's in float64, relative to these; `double` is the same
+    network in float64, whose loss is compared too."""
     exact = Twin(network, torch, dtype=torch.float64)
     x, y = torch.tensor(images).double(), torch.tensor(labels).long()
+    device = double.vector.device
+    our_loss, in_double = nn.value_and_grad(double, lambda x, y: nn.softmax_cross_entropy(double(x), y))(
+        tensor.asarray(images.astype(numpy.float64), device=device), tensor.asarray(labels, device=device)
+    )
     ours = {name: numpy.asarray(gradient) for name, gradient in network.gradients().items()}
 
     def apart(of: dict[str, Any], truth: dict[str, Any]) -> float:
         squares = sum(float(numpy.square(of[name] - right).sum()) for name, right in truth.items())
         return float(numpy.sqrt(squares / sum(float(numpy.square(each).sum()) for each in truth.values())))
 
-    their_step(exact, x, y)()
+    their_loss = their_step(exact, x, y)()
     truth = exact.gradients()
-    facts = {"from_float64": apart(ours, truth), "pytorch_from_float64": apart(single.gradients(), truth)}
+    facts = {
+        "float64_loss_difference": abs(float(our_loss) - their_loss) / abs(their_loss),
+        "float64_gradient_difference": apart(
+            {name: numpy.asarray(g) for name, g in in_double.items()}, truth
+        ),
+        "from_float64": apart(ours, truth),
+        "pytorch_from_float64": apart(single.gradients(), truth),
+    }
     exact.follow(tensor.asarray(images, device=network.vector.device))
     their_step(exact, x, y)()
     return facts | {"from_float64_on_the_same_branches": apart(ours, exact.gradients())}
