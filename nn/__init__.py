@@ -58,6 +58,7 @@ from nn.layers import (
     Softmax,
     Tanh,
     Upsample,
+    ZeroPad2d,
 )
 from nn.losses import softmax_cross_entropy
 from nn.metrics import accuracy, perplexity, top_k_accuracy
@@ -131,6 +132,7 @@ __all__ = [
     "Summary",
     "Tanh",
     "Upsample",
+    "ZeroPad2d",
     "accuracy",
     "check_gradient",
     "data",

@@ -45,6 +45,7 @@ from nn.layers import (
     Softmax,
     Tanh,
     Upsample,
+    ZeroPad2d,
 )
 
 Params = dict[str, Any]
@@ -225,6 +226,7 @@ for _name, _class in (
     ("global_average", GlobalAvgPool2d),
     ("global_max", GlobalMaxPool2d),
     ("upsample", Upsample),
+    ("zero_pad", ZeroPad2d),
     ("reshape", Reshape),
     ("layer_normalization", LayerNorm),
     ("rms_normalization", RMSNorm),

@@ -22,6 +22,7 @@ from nn.layers import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DataAugmentation,
     Dropout,
     Embedding,
     Flatten,
@@ -35,6 +36,7 @@ from nn.layers import (
     MultiHeadAttention,
     Normalize,
     PositionalEmbedding,
+    RandomCrop,
     RandomHorizontalFlip,
     ReLU,
     ReLU6,
@@ -46,11 +48,13 @@ from nn.layers import (
     Softmax,
     Tanh,
     Upsample,
+    ZeroPad2d,
 )
 from tensor.pooling import pooled_size
 
 Blobs = Sequence[str]
 Shapes = Sequence[Shape]
+Size = Sequence[int]
 Write = Callable[[Writer, Any, Blobs, Shapes], str]
 
 
@@ -145,7 +149,7 @@ def _avg_pool2d(writer: Writer, layer: AvgPool2d, blobs: Blobs, shapes: Shapes) 
     x, counts, pooling = blobs[0], layer.count_include_pad, _pooling(layer, shapes[0])
     (top, left), ends = layer.padding, pooling["pads"][2:]
     if counts and tuple(ends) != layer.padding:
-        x = writer.op("Pad", x, writer.integers("pads", 0, 0, top, left, 0, 0, top, left))
+        x = _padded(writer, x, (top, left), (top, left))
         pooling["pads"] = [0, 0, max(0, ends[0] - top), max(0, ends[1] - left)]
         counts = False
     return writer.op("AveragePool", x, last=True, count_include_pad=int(counts), **pooling)
@@ -156,6 +160,40 @@ def _global(op_type: str) -> Write:
         return writer.op("Flatten", writer.op(op_type, blobs[0]), last=True, axis=1)
 
     return write
+
+
+def _zero_pad2d(writer: Writer, layer: ZeroPad2d, blobs: Blobs, shapes: Shapes) -> str:
+    return _padded(writer, blobs[0], layer.before, layer.after, last=True)
+
+
+def _padded(writer: Writer, blob: str, before: Size, after: Size, last: bool = False) -> str:
+    pads = writer.integers("pads", 0, 0, *before, 0, 0, *after)
+    return writer.op("Pad", blob, pads, last=last)
+
+
+def _random_crop(writer: Writer, layer: RandomCrop, blobs: Blobs, shapes: Shapes) -> str:
+    """The piece in the middle, as in evaluation."""
+    return writer.last(_middle(writer, blobs[0], shapes[0], layer.size))
+
+
+def _data_augmentation(writer: Writer, layer: DataAugmentation, blobs: Blobs, shapes: Shapes) -> str:
+    """In evaluation; its numbers are for bytes, and its images are bytes / 256."""
+    x = _middle(writer, blobs[0], shapes[0], layer.out_shape or shapes[0][:2])
+    return _on_a_line(writer, x, shapes[0], numpy.array([256 * layer.scale]), layer.mean * -layer.scale)
+
+
+def _middle(writer: Writer, blob: str, shape: Shape, size: Size) -> str:
+    """`size` pixels from the middle of an image, with zeros around it where it is smaller."""
+    before = [(side - wanted) // 2 for side, wanted in zip(shape, size, strict=False)]
+    after = [side - wanted - first for side, wanted, first in zip(shape, size, before, strict=False)]
+    if min(before) < 0 or min(after) < 0:
+        top_left, bottom_right = ([max(0, -each) for each in side] for side in (before, after))
+        blob = _padded(writer, blob, top_left, bottom_right)
+    starts = [max(0, each) for each in before]
+    ends = [start + wanted for start, wanted in zip(starts, size, strict=True)]
+    arrays = {"starts": starts, "ends": ends, "axes": (2, 3)}
+    names = [writer.integers(name, *each) for name, each in arrays.items()]
+    return writer.op("Slice", blob, *names)
 
 
 def _upsample(writer: Writer, layer: Upsample, blobs: Blobs, shapes: Shapes) -> str:
@@ -215,9 +253,14 @@ def _group_norm(writer: Writer, layer: GroupNorm, blobs: Blobs, shapes: Shapes) 
 
 def _normalize(writer: Writer, layer: Normalize, blobs: Blobs, shapes: Shapes) -> str:
     mean, std = (numpy.atleast_1d(layer.arguments[each]) for each in ("mean", "std"))
-    column = (-1, 1, 1) if len(shapes[0]) == 3 else (-1,)
-    scale, shift = ((each).astype(numpy.float32).reshape(column) for each in (1 / std, -mean / std))
-    y = writer.op("Mul", blobs[0], writer.array("scale", scale))
+    return _on_a_line(writer, blobs[0], shapes[0], 1 / std, -mean / std)
+
+
+def _on_a_line(writer: Writer, blob: str, shape: Shape, scale: Any, shift: Any) -> str:
+    """x · scale + shift, each a number or one for each channel."""
+    column = (-1, 1, 1) if len(shape) == 3 else (-1,)
+    scale, shift = (each.astype(numpy.float32).reshape(column) for each in (scale, shift))
+    y = writer.op("Mul", blob, writer.array("scale", scale))
     return writer.op("Add", y, writer.array("shift", shift), last=True)
 
 
@@ -309,6 +352,7 @@ WRITERS: dict[type[Layer], Write] = {
     Concat: _concat,
     Conv2d: _conv2d,
     ConvTranspose2d: _conv_transpose2d,
+    DataAugmentation: _data_augmentation,
     Dropout: _dropout,
     Embedding: _embedding,
     Flatten: _flatten,
@@ -323,6 +367,7 @@ WRITERS: dict[type[Layer], Write] = {
     MultiHeadAttention: _multi_head_attention,
     Normalize: _normalize,
     PositionalEmbedding: _positional_embedding,
+    RandomCrop: _random_crop,
     RandomHorizontalFlip: _operator("Identity"),  # in evaluation
     ReLU: _operator("Relu"),
     ReLU6: _relu6,
@@ -334,4 +379,5 @@ WRITERS: dict[type[Layer], Write] = {
     Softmax: _softmax,
     Tanh: _operator("Tanh"),
     Upsample: _upsample,
+    ZeroPad2d: _zero_pad2d,
 }

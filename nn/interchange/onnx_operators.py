@@ -26,7 +26,7 @@ from nn.interchange.onnx_normalisation import (
 from nn.interchange.onnx_patterns import Match, Tree
 from nn.interchange.onnx_reading import Call, Form, Value
 from nn.interchange.onnx_shapes import SHAPES
-from nn.interchange.onnx_windows import WINDOWS, padded_pool
+from nn.interchange.onnx_windows import WINDOWS, is_padded_pool, padded_pool
 from nn.layer import Layer
 from nn.layers import (
     GELU,
@@ -197,7 +197,7 @@ _PATTERNS: tuple[tuple[Sequence[Tree], Read, Fits], ...] = (
     (patterns.LAYER_NORM, composed_layer_norm, over_last_axis),
     (patterns.GROUP_NORM, composed_group_norm, splits_channels),
     (patterns.SELF_ATTENTION, _self_attention, _is_attention),
-    (patterns.PADDED_POOL, padded_pool, _always),
+    (patterns.PADDED_POOL, padded_pool, is_padded_pool),
     (patterns.AFFINE, normalize, _always),
 )
 

@@ -61,7 +61,7 @@ def _match_all(trees: tuple[Tree, ...], blobs: list[str], file: OnnxFile, found:
 
 LINEAR: tuple[Tree, ...] = (("Add", ("MatMul", "x", "#weight"), "#bias"),)
 SILU: tuple[Tree, ...] = (("Mul", "x", ("Sigmoid", "x")),)
-PADDED_POOL: tuple[Tree, ...] = (("AveragePool", ("Pad:pad", "x", "#pads")),)
+PADDED_POOL: tuple[Tree, ...] = (("AveragePool:pool", ("Pad:pad", "x", "#pads")),)
 AFFINE: tuple[Tree, ...] = (("Add", ("Mul", "x", "#scale"), "#shift"),)
 
 _ERF = [("Erf", ("Div", "x", 2**0.5)), ("Erf", ("Mul", "x", 0.5**0.5))]

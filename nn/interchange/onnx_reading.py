@@ -16,7 +16,7 @@ from nn.graph import Node
 from nn.interchange.onnx_file import OnnxFile, Shape, attributes
 from nn.interchange.onnx_patterns import Match
 from nn.layer import Layer
-from nn.layers import Flatten, Reshape
+from nn.layers import Flatten, Reshape, ZeroPad2d
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -120,6 +120,13 @@ class Call:
         if len(value.shape) != 1:
             raise self.error(f"it takes {self._words(value)}; expected [N, C] or [N, C, …]")
         return self.plain(key)
+
+    def padded(self, image: Value, before: list[int], after: list[int]) -> Value:
+        """An image with zeros around it."""
+        blob = self._helper(ZeroPad2d(before, after), image.blob)
+        channels, *sides = self.known(image.shape)
+        sizes = [size + first + last for size, first, last in zip(sides, before, after, strict=True)]
+        return Value(blob, (channels, *sizes), image.form)
 
     def _helper(self, layer: Layer, blob: str) -> str:
         name = f"{blob}.{type(layer).__name__.lower()}"

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from nn.interchange.onnx_file import attributes
+import numpy
+
+from nn.interchange.onnx_file import OnnxFile, attributes
+from nn.interchange.onnx_patterns import Match
 from nn.interchange.onnx_reading import Call, Form, Value
 from nn.layers import (
     AvgPool2d,
@@ -13,6 +16,7 @@ from nn.layers import (
     GlobalMaxPool2d,
     MaxPool2d,
     Upsample,
+    ZeroPad2d,
 )
 from tensor.pooling import pooled_size
 
@@ -49,6 +53,18 @@ def _even(call: Call, extent: tuple[int, int], stride: tuple[int, int]) -> tuple
     return before[0], before[1]
 
 
+def _image_for(call: Call, extent: tuple[int, int], stride: tuple[int, int]) -> tuple[Value, tuple[int, int]]:
+    """What a convolution takes, and its padding: where that differs from side to side and the last windows
+    reach it, the image is padded first.
+    """
+    image, (before, after) = call.image(), _padding(call, extent, stride)
+    if before != after:
+        sides = list(zip(call.known(image.shape)[1:], before, after, extent, stride, strict=True))
+        if any((s + b + a - e) // step != (s + 2 * b - e) // step for s, b, a, e, step in sides):
+            return call.padded(image, before, after), (0, 0)
+    return image, (before[0], before[1])
+
+
 def _kernel(call: Call) -> Any:
     weight = call.array("1")
     size = call.attributes.get("kernel_shape", list(weight.shape[2:]))
@@ -64,11 +80,11 @@ def _conv(call: Call) -> Value:
     out, inputs, *size = weight.shape
     stride, dilation = _pair(call, "strides"), _pair(call, "dilations")
     extent = ((size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1)
-    padding, bias = _even(call, extent, stride), call.optional("2")
+    (image, padding), bias = _image_for(call, extent, stride), call.optional("2")
     layer = Conv2d(
         inputs * groups, out, size, stride, padding, bias is not None, dilation=dilation, groups=groups
     )
-    return call.layer(layer, call.image(), weight=weight.transpose(0, 2, 3, 1), bias=bias)
+    return call.layer(layer, image, weight=weight.transpose(0, 2, 3, 1), bias=bias)
 
 
 def _conv_transpose(call: Call) -> Value:
@@ -86,14 +102,15 @@ def _conv_transpose(call: Call) -> Value:
 
 def _window(call: Call, value: Value, before: list[int], after: list[int]) -> dict[str, Any]:
     """The arguments of a pooling, and among them whether it rounds up: the padding at the end may say so,
-    too."""
+    too. How far the last windows reach beyond the image does not matter, as long as there are as many.
+    """
     size, stride = _pair(call, "kernel_shape"), _pair(call, "strides")
     if _pair(call, "dilations") != (1, 1):
         raise call.error("its windows are dilated")
     sides = list(zip(call.known(value.shape)[1:], size, stride, before, strict=True))
     wanted = list(call.known(call.shape)[1:])
     for up in (False, True):
-        if [pooled_size(*side, ceil_mode=up) for side in sides] == wanted and (up or before == after):
+        if [pooled_size(*side, ceil_mode=up) for side in sides] == wanted:
             return {"size": size, "stride": stride, "padding": before, "ceil_mode": up}
     raise call.error(f"its padding is {before} before and {after} after, which makes {wanted} of {sides}")
 
@@ -111,9 +128,7 @@ def _average_pool(call: Call) -> Value:
     image, (before, after) = call.image(), _own_padding(call)
     counts = bool(call.attributes.get("count_include_pad", 0))
     if counts and before != after:
-        raise call.error(
-            f"it counts padding of {before} before and {after} after; expected as much on both sides"
-        )
+        image, before, after = call.padded(image, before, after), [0, 0], [0, 0]
     counts = counts or not any(before)
     return call.layer(AvgPool2d(**_window(call, image, before, after), count_include_pad=counts), image)
 
@@ -121,16 +136,38 @@ def _average_pool(call: Call) -> Value:
 def padded_pool(call: Call) -> Value:
     """A Pad with zeros and an AveragePool that counts them, but not what it adds at the end itself."""
     image, pads = call.image("x"), [int(pad) for pad in call.array("#pads").ravel()]
-    own, more = _own_padding(call)
-    node = call.found.nodes["pad"]
-    values = [call.reading.file.array(each) for each in node.input[2:] if each]
-    zeros = attributes(node).get("mode", "constant") == "constant"
-    zeros = zeros and all(array is not None and not array.any() for array in values)
-    counts = bool(call.attributes.get("count_include_pad", 0)) and any(more)
-    if not zeros or counts or len(pads) != 8 or any(pads[:2] + pads[4:6] + own) or pads[2:4] != pads[6:]:
-        raise call.error(f"it pools an image that is padded by {pads}; expected zeros, on both sides of it")
-    after = [pad + rest for pad, rest in zip(pads[6:], more, strict=True)]
+    after = [pad + rest for pad, rest in zip(pads[6:], _own_padding(call)[1], strict=True)]
     return call.layer(AvgPool2d(**_window(call, image, pads[2:4], after)), image)
+
+
+def is_padded_pool(file: OnnxFile, found: Match) -> bool:
+    """Whether the image is padded alike on both sides, so that the pooling can do it."""
+    pool, pads = attributes(found.nodes["pool"]), pads_of(file, found.nodes["pad"])
+    own = pool.get("pads", [0, 0, 0, 0])
+    plain = pool.get("auto_pad", "NOTSET") == "NOTSET" and not any(own[:2])
+    counts = bool(pool.get("count_include_pad", 0)) and any(own)
+    return pads is not None and plain and not counts and pads[0] == pads[1]
+
+
+def pads_of(file: OnnxFile, node: Any) -> tuple[list[int], list[int]] | None:
+    """The zeros before and after, as (rows, columns) each, that a Pad puts around images; None if it does
+    something else.
+    """
+    given, others = attributes(node), [file.array(each) for each in node.input[2:] if each]
+    array = file.array(node.input[1]) if len(node.input) > 1 else given.get("pads")
+    zeros = given.get("mode", "constant") == "constant" and not given.get("value", 0)
+    zeros = zeros and all(each is not None and not each.any() for each in others)
+    pads = [] if array is None else [int(pad) for pad in numpy.ravel(array)]
+    if not zeros or len(pads) != 8 or any(pads[:2] + pads[4:6]) or min(pads) < 0:
+        return None
+    return pads[2:4], pads[6:]
+
+
+def _pad(call: Call) -> Value:
+    pads = pads_of(call.reading.file, call.node)
+    if pads is None:
+        raise call.error("it pads with other values than zeros, or other axes than rows and columns")
+    return call.layer(ZeroPad2d(*pads), call.image())
 
 
 def _global(layer_class: type[GlobalAvgPool2d | GlobalMaxPool2d]) -> Callable[[Call], Value]:
@@ -160,5 +197,6 @@ WINDOWS: dict[str, Callable[[Call], Value]] = {
     "GlobalAveragePool": _global(GlobalAvgPool2d),
     "GlobalMaxPool": _global(GlobalMaxPool2d),
     "MaxPool": _max_pool,
+    "Pad": _pad,
     "Resize": _resize,
 }

@@ -21,6 +21,7 @@ from nn.layers.embedding import Embedding, PositionalEmbedding
 from nn.layers.joining import Add, Concat
 from nn.layers.linear import Linear
 from nn.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from nn.layers.padding import ZeroPad2d
 from nn.layers.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from nn.layers.sequential import Sequential
 from nn.layers.shape import Flatten, Reshape
@@ -63,4 +64,5 @@ __all__ = [
     "Softmax",
     "Tanh",
     "Upsample",
+    "ZeroPad2d",
 ]

@@ -225,7 +225,8 @@ class DataAugmentation(_Cut):
         if self.out_shape is not None and min(self.out_shape) < 1:
             raise NetworkError(f"DataAugmentation expected an out_shape of at least 1, got {out_shape}.")
         self.random_crop, self.random_flip = random_crop, random_flip
-        self._line = _Line([_BYTES * scale], numpy.atleast_1d(numpy.asarray(mean, numpy.float64)) * -scale)
+        self.scale, self.mean = scale, numpy.atleast_1d(numpy.asarray(mean, numpy.float64))
+        self._line = _Line([_BYTES * scale], self.mean * -scale)
 
     def drawing(self, x: Array) -> Drawing:
         size = self.out_shape or (x.shape[1], x.shape[2])

@@ -102,6 +102,7 @@ def everything() -> nn.Sequential:
         max_down=nn.MaxPool2d((2, 1), stride=2, padding=(1, 0), ceil_mode=False),
         average=nn.AvgPool2d(2, padding=1, ceil_mode=True, count_include_pad=False),
         up=nn.Upsample((2, 3), "bilinear"),
+        padded=nn.ZeroPad2d((1, 0), 2),
         largest=nn.GlobalMaxPool2d(),
         again=nn.Reshape((1, 1, 3)),
         twice=nn.Upsample((1, 2)),

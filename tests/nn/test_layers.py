@@ -192,6 +192,12 @@ CASES: list[Any] = [
         (1, 2, 1, 3),
         id="upsample one column",
     ),
+    pytest.param(
+        lambda: nn.ZeroPad2d((1, 0), (2, 3)),
+        pooling("ZeroPad2d", padding=(0, 3, 1, 2)),
+        (2, 3, 4, 2),
+        id="padding",
+    ),
     pytest.param(lambda: nn.Linear(12, 5), linear, (3, 12), id="linear"),
     pytest.param(lambda: nn.Linear((2, 3, 2), 5), linear, (3, 2, 3, 2), id="linear of images"),
     pytest.param(lambda: nn.Linear(12, 5, bias=False), linear, (3, 12), id="linear no bias"),
@@ -343,6 +349,11 @@ def test_sizes_of_nothing_are_refused(make: Callable[[], nn.Layer]) -> None:
         match=r"at least 1.*; got (Conv2d|ConvTranspose2d|Linear|MaxPool2d|AvgPool2d|Reshape|Upsample)\(",
     ):
         make()
+
+
+def test_a_padding_below_zero_is_refused() -> None:
+    with pytest.raises(NetworkError, match=r"at least 0; got ZeroPad2d\(before=0, after=\(0, -1\)\)"):
+        nn.ZeroPad2d(0, (0, -1))
 
 
 def test_an_unknown_way_to_upsample_is_refused() -> None:

@@ -61,6 +61,8 @@ LAYERS: dict[str, Case] = {
     "Softmax of places": (S(nn.Softmax(-2)), (4, 6)),
     "Upsample": (S(nn.Upsample((2, 3))), (4, 3, 2)),
     "Upsample bilinear": (S(nn.Upsample((2, 3), "bilinear")), (4, 3, 2)),
+    "ZeroPad2d": (S(nn.ZeroPad2d((1, 0), (2, 3)), nn.AvgPool2d(2, 3)), (4, 3, 2)),
+    "ZeroPad2d on both sides": (S(nn.ZeroPad2d(1, 1)), (4, 3, 2)),
     "MultiHeadAttention": (S(nn.MultiHeadAttention(8, 2, causal=True)), (5, 8)),
     "SelfAttention": (S(nn.SelfAttention(2)), (5, 12)),
     "Embedding": (S(nn.Embedding(7, 4), nn.PositionalEmbedding(5, 4)), (5,)),
@@ -186,7 +188,7 @@ def test_every_layer(name: str, tmp_path: Path) -> None:
 
 
 def test_no_layer_is_forgotten() -> None:
-    """Of those that definitions know; what is drawn for training only is not written."""
+    """Of those that definitions know; what is drawn for training only has tests of its own."""
     tested = {type(layer) for network, _ in LAYERS.values() for _, layer in network.layers()}
     known = {each for each in _by_class if each.__module__.startswith("nn.layers.")}
     without = {
@@ -219,6 +221,22 @@ def test_what_is_random_in_training_does_nothing(tmp_path: Path) -> None:
     network = filled(S(nn.RandomHorizontalFlip(), nn.ColorJitter(0.5), nn.Conv2d(3, 2, 3)))
     again = check(network, (4, 4, 3), tmp_path / "network.onnx")
     assert kinds(again) == ["Conv2d"]
+
+
+CROPS: dict[str, nn.Layer] = {
+    **{f"{size}": nn.RandomCrop(size, padding=2) for size in ((3, 4), (5, 6), (9, 2), (8, 8), (5, 9))},
+    "2016": nn.DataAugmentation((3, 4), 0.01, random_crop=True, random_flip=True, mean=[90.0, 110.0]),
+    "2016, whole": nn.DataAugmentation(mean=128.0),
+}
+
+
+@pytest.mark.parametrize("crop", CROPS.values(), ids=CROPS)
+def test_a_crop_is_the_piece_in_the_middle(crop: nn.Layer, tmp_path: Path) -> None:
+    network, path = filled(S(crop, nn.Conv2d(2, 3, 2))), tmp_path / "network.onnx"
+    x = sample(network, (6, 5, 2))
+    nn.export_onnx(network, path, (6, 5, 2))
+    expected = channels_first(of_ours(network, x))
+    numpy.testing.assert_allclose(of_onnxruntime(path, x), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_network_stays_as_it_is(tmp_path: Path) -> None:
@@ -255,8 +273,8 @@ def test_what_cannot_be_written_gets_a_sentence(tmp_path: Path, monkeypatch: pyt
         nn.NetworkError, match=r"Layer '0' is a Doubled, which ONNX has no form of .*Add, AvgPool2d"
     ):
         nn.export_onnx(S(Doubled()).initialize("numpy"), path, (3,))
-    with pytest.raises(nn.NetworkError, match=r"Layer '0' is a RandomCrop, which ONNX"):
-        nn.export_onnx(S(nn.RandomCrop(2)).initialize("numpy"), path, (3, 3, 1))
+    with pytest.raises(nn.NetworkError, match=r"Layer '0' is a RandomResizedCrop, which ONNX"):
+        nn.export_onnx(S(nn.RandomResizedCrop(2)).initialize("numpy"), path, (3, 3, 1))
     network = S(nn.Linear(3, 2)).initialize("numpy")
     with pytest.raises(nn.LayerShapeError, match=r"expected an input of shape \[N, 3\], got \[1, 4\]"):
         nn.export_onnx(network, path, (4,))

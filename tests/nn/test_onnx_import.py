@@ -122,6 +122,58 @@ FORMS: dict[str, tuple[str, str, str, dict[str, Any], int, list[str]]] = {
         *("float[N, 3, 1, 1]", X, "f = Flatten (input) y = Softmax (f)", {}, 13, ["Flatten", "Softmax"]),
     ),
     "old Softmax": (X, X, "y = Softmax (input)", {}, 11, ["Softmax"]),
+    "Conv with more padding after": (
+        *(IMAGE, "float[N, 2, 3, 4]", 'y = Conv <auto_pad = "SAME_UPPER", strides = [2, 2]> (input, w)'),
+        *({"w": floats(2, 3, 3, 3)}, 17, ["ZeroPad2d", "Conv2d"]),
+    ),
+    "Conv with more padding before": (
+        *(IMAGE, "float[N, 2, 3, 4]", 'y = Conv <auto_pad = "SAME_LOWER", strides = [2, 2]> (input, w)'),
+        *({"w": floats(2, 3, 3, 3)}, 17, ["Conv2d"]),
+    ),
+    "Conv of large windows": (
+        *("float[N, 3, 7, 8]", "float[N, 3, 3, 4]"),
+        'y = Conv <auto_pad = "SAME_UPPER", strides = [3, 2], group = 3> (input, w)',
+        *({"w": floats(3, 1, 4, 5)}, 17, ["ZeroPad2d", "Conv2d"]),
+    ),
+    "Conv, dilated, with padding on one side": (
+        *(IMAGE, "float[N, 2, 5, 7]", "y = Conv <dilations = [2, 2], pads = [3, 0, 0, 3]> (input, w)"),
+        *({"w": floats(2, 3, 3, 3)}, 17, ["ZeroPad2d", "Conv2d"]),
+    ),
+    "Pad before a convolution": (
+        *(IMAGE, "float[N, 2, 3, 4]", "p = Pad (input, pads) y = Conv <strides = [2, 2]> (p, w)"),
+        {"pads": numpy.array([0, 0, 0, 0, 0, 0, 1, 1]), "w": floats(2, 3, 3, 3)},
+        *(17, ["ZeroPad2d", "Conv2d"]),
+    ),
+    "Pad by attributes": (
+        *(IMAGE, "float[N, 3, 8, 8]", "y = Pad <pads = [0, 0, 2, 0, 0, 0, 0, 0], value = 0.0> (input)"),
+        *({}, 10, ["ZeroPad2d"]),
+    ),
+    "Pad on one side before a pooling": (
+        *(IMAGE, "float[N, 3, 3, 4]"),
+        "p = Pad (input, pads) y = AveragePool <kernel_shape = [3, 3], strides = [2, 2]> (p)",
+        *({"pads": numpy.array([0, 0, 1, 0, 0, 0, 0, 1])}, 17, ["ZeroPad2d", "AvgPool2d"]),
+    ),
+    "AveragePool that counts padding on one side": (
+        *(IMAGE, "float[N, 3, 3, 4]"),
+        "y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], pads = [0, 0, 1, 1], "
+        "count_include_pad = 1> (input)",
+        *({}, 17, ["ZeroPad2d", "AvgPool2d"]),
+    ),
+    "AveragePool with more padding before": (
+        *(IMAGE, "float[N, 3, 3, 4]"),
+        'y = AveragePool <auto_pad = "SAME_LOWER", kernel_shape = [3, 3], strides = [2, 2]> (input)',
+        *({}, 17, ["AvgPool2d"]),
+    ),
+    "MaxPool with more padding before": (
+        *(IMAGE, "float[N, 3, 3, 4]"),
+        'y = MaxPool <auto_pad = "SAME_LOWER", kernel_shape = [3, 3], strides = [2, 2]> (input)',
+        *({}, 17, ["MaxPool2d"]),
+    ),
+    "MaxPool with more padding after": (
+        *(IMAGE, "float[N, 3, 3, 4]"),
+        'y = MaxPool <auto_pad = "SAME_UPPER", kernel_shape = [3, 3], strides = [2, 2]> (input)',
+        *({}, 17, ["MaxPool2d"]),
+    ),
     "padding by name": (
         *(IMAGE, "float[N, 2, 6, 8]", 'y = Conv <auto_pad = "SAME_UPPER", kernel_shape = [3, 3]> (input, w)'),
         *({"w": floats(2, 3, 3, 3)}, 17, ["Conv2d"]),
@@ -246,10 +298,8 @@ def test_a_graph_deeper_than_pythons_stack(tmp_path: Path) -> None:
             *({"w": numpy.ones(3, numpy.float32)}, "it normalises by the batch"),
         ),
         (
-            *(IMAGE, "float[N, 3, 3, 4]"),
-            "y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], pads = [0, 0, 1, 1], "
-            "count_include_pad = 1> (input)",
-            *({}, r"it counts padding of \[0, 0\] before and \[1, 1\] after"),
+            *(IMAGE, IMAGE, 'y = MaxPool <auto_pad = "SAME_UPPER", kernel_shape = [2, 2]> (input)'),
+            *({}, r"its padding is \[0, 0\] before and \[1, 1\] after, which makes"),
         ),
         (
             *(IMAGE, "float[N, 144]", "f = Flatten (input) y = BatchNormalization (f, w, w, w, w)"),
@@ -262,8 +312,16 @@ def test_a_graph_deeper_than_pythons_stack(tmp_path: Path) -> None:
         (X, X, "y = Clip (input, a)", {"a": numpy.float32(1)}, "it clips to 1.0 and None; expected 0 and 6"),
         (X, "float[1, N, 3]", "y = MatMul (input, w)", {"w": floats(1, 3, 3)}, r"is \[1, 3, 3\]; expected"),
         (
-            *(IMAGE, "float[N, 2, 3, 4]", 'y = Conv <auto_pad = "SAME_UPPER", strides = [2, 2]> (input, w)'),
-            *({"w": floats(2, 3, 3, 3)}, r"its padding is \[0, 0\] before and \[1, 1\] after"),
+            *(IMAGE, "float[N, 2, 7, 10]", "y = ConvTranspose <pads = [0, 0, 1, 0]> (input, w)"),
+            *({"w": floats(3, 2, 3, 3)}, r"its padding is \[0, 0\] before and \[1, 0\] after"),
+        ),
+        (
+            *(IMAGE, "float[N, 3, 7, 8]", 'y = Pad <mode = "edge"> (input, p)'),
+            *({"p": numpy.array([0, 0, 1, 0, 0, 0, 0, 0])}, "it pads with other values than zeros"),
+        ),
+        (
+            *(IMAGE, "float[N, 3, 5, 8]", "y = Pad (input, p)"),
+            *({"p": numpy.array([0, 0, -1, 0, 0, 0, 0, 0])}, "or other axes than rows and columns"),
         ),
         ("float[N, 3, 8]", "float[N, 2, 6]", "y = Conv (input, w)", {"w": floats(2, 3, 3)}, "images'"),
         (
@@ -296,7 +354,7 @@ def test_what_only_looks_like_a_layer_is_not_taken_for_one(tmp_path: Path) -> No
         pool = "y = AveragePool <kernel_shape = [2, 2]> (p)"
         text = f"agraph ({IMAGE} input) => (float[N, 3, 7, 9] y) {{ p = Pad (input, pads, value)\n{pool} }}"
         arrays = {"pads": numpy.array([0, 0, 1, 1, 0, 0, 1, 1]), "value": numpy.float32(value)}
-        check(written(path, text, arrays), works, "expected zeros, on both sides of it")
+        check(written(path, text, arrays), works, "it pads with other values than zeros")
     for scale, works in ((numpy.ones((3, 1, 1)), True), (numpy.ones(8), False), (-numpy.ones(1), False)):
         text = f"agraph ({IMAGE} input) => ({IMAGE} y) {{ m = Mul (input, s)\ny = Add (m, s) }}"
         arrays = {"s": scale.astype(numpy.float32)}

@@ -47,6 +47,7 @@ CASES: dict[str, tuple[Callable[[], nn.Layer], str, list[Shape]]] = {
     "SelfAttention": (lambda: nn.SelfAttention(2), "[N, T, 3 · 2 · d]", [(1, 2, 9), (2, 12)]),
     "Softmax": (lambda: nn.Softmax(2), "with an axis 2", [(3, 4)]),
     "Upsample": (lambda: nn.Upsample(2), "[N, ≥1, ≥1, C]", [(4, 5), (2, 0, 4, 1)]),
+    "ZeroPad2d": (lambda: nn.ZeroPad2d(1), "[N, H, W, C]", [(4, 5)]),
 }
 
 

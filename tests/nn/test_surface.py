@@ -18,6 +18,7 @@ PROMISED = {
         "GlobalMaxPool2d",
         "Reshape",
         "Upsample",
+        "ZeroPad2d",
         "summary",
         "Summary",
         "LayerSummary",
