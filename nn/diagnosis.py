@@ -16,12 +16,13 @@ from nn.tape import Tape, Value, own_backward
 from tensor import Array, Primitive
 from tensor.primitive import calls_through
 
-Where = Literal["input", "parameter", "buffer", "forward", "loss", "backward"]
+Where = Literal["input", "parameter", "buffer", "rounding", "forward", "loss", "backward"]
 
 _WORDS = {
     "input": "The {name} had {value} at {index} before the step began",
     "parameter": "The parameter {name} had {value} at {index} before the step began",
     "buffer": "The buffer {name} had {value} at {index} before the step began",
+    "rounding": "The parameter {name} has {value} at {index}, which {of} cannot hold",
     "forward": "The first layer with one is {name}: its output has {value} at {index}",
     "loss": "All layers' outputs are finite, and the loss of them is {value}",
     "backward": "Forward all is finite; on the way back the first layer with one is {name}: the gradient of "
@@ -31,6 +32,7 @@ _ADVICE = {
     "input": "Look at the data: what is not finite there cannot be learnt.",
     "parameter": "An earlier step went too far: begin again, with a smaller lr or with clip_norm.",
     "buffer": "An earlier batch had statistics that are not finite: look at its data, and begin again.",
+    "rounding": "Use bfloat16, which has the range of float32.",
     "forward": "Try a smaller lr, or clip_norm of the optimizer, or smaller initial weights.",
     "loss": "Check that labels are within the classes; else try a smaller lr, or clip_norm of the optimizer.",
     "backward": "Try a smaller lr, or clip_norm of the optimizer; a root, a logarithm or a division of 0 has "
@@ -43,7 +45,8 @@ class NonFinite:
     """The first value of a step that is NaN or infinite; `str` of it is a sentence, `advice` another one.
 
     `name`: the layer's path and type, the parameter or the input; `of`: on the way back, whose gradient;
-    `index`: the place of the value within its array.
+    `index`: the place of the value within its array. Where `nn.mixed_precision` has rounded a finite
+    parameter to an infinite one, `value` is that before, and `of` the dtype.
     """
 
     where: Where
@@ -89,15 +92,21 @@ def first_non_finite(network: Layer, loss_function: Callable[..., Array], *input
 
 
 def _before(network: Layer, inputs: tuple[Any, ...]) -> Iterator[NonFinite]:
+    own = {entry.name: network.vector[entry.span].reshape(entry.shape) for entry in network.table}
     arrays: list[tuple[Where, str, Any]] = [
         *(("input", f"input {number}", x) for number, x in enumerate(inputs)),
-        *(("parameter", name, x) for name, x in network.parameters().items()),
+        *(("parameter", name, x) for name, x in own.items()),
         *(("buffer", name, x) for name, x in network.buffers().items()),
     ]
     for where, name, x in arrays:
         found = _bad_value(x) if isinstance(x, Array) else None
         if found is not None:
             yield NonFinite(where, name, *found)
+    for name, x in network.parameters().items():
+        found = _bad_value(x) if x.dtype in tensor.dtypes.STORED else None
+        if found is not None:
+            index, _ = found
+            yield NonFinite("rounding", name, index, float(own[name][index]), x.dtype.name)
 
 
 class _Looking(Tape):

@@ -75,10 +75,10 @@ class Dataset:
                 f"{list(self.train_images.shape[1:])}; expected one shape."
             )
         if not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+            last = f"to {self.classes - 1}" if self.classes > 0 else "and more"
             raise DataError(
-                f"The {split} labels of {self.name} run from {labels.min()} to {labels.max()}; expected 0 to "
-                f"{self.classes - 1}. Put sound labels there: those of a set by name are downloaded "
-                "once their file is gone."
+                f"The {split} labels of {self.name} run from {labels.min()} to {labels.max()}; expected 0 "
+                f"{last}. Put sound labels there: those of a set by name are downloaded once their file is gone."
             )
 
 

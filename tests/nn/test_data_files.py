@@ -82,7 +82,7 @@ class TestArchives:
             ({"images": noise(2, 2, 2), "labels": [0, 1]}, "The test part of .* has no images"),
             (
                 {"images": noise(2, 2, 2), "labels": [-1, -1]},
-                "labels of .* run from -1 to -1; .* Put sound labels",
+                r"labels of .* run from -1 to -1; expected 0 and more\. Put sound labels",
             ),
             ({"images": noise(2, 2, 2), "labels": [0, 2**32]}, "labels in .* runs from 0 to 4294967296"),
             (

@@ -56,7 +56,7 @@ class Around(nn.Layer):
 
 
 def found_in(network: nn.Layer, x: Array) -> NonFinite | None:
-    return nn.first_non_finite(network, lambda x: tensor.sum(network(x)), x)
+    return nn.first_non_finite(network, lambda x: tensor.sum(nn.in_float32(network(x))), x)
 
 
 def identity(device: Device, *after: nn.Layer) -> nn.Layer:
@@ -99,6 +99,23 @@ def test_what_was_not_finite_before_is_said_first(device: Device) -> None:
     assert str(found_in(network, x)) == "The buffer norm.running_var had inf at [1] before the step began"
     network.parameters()["fc.weight"][1, 0] = -numpy.inf
     assert str(found_in(network, x)) == "The parameter fc.weight had -inf at [1, 0] before the step began"
+
+
+def test_a_weight_that_16_bits_cannot_hold_is_not_called_infinite(device: Device) -> None:
+    network = nn.Sequential(fc=nn.Linear(3, 2)).initialize(device)
+    network.parameters()["fc.weight"][1, 0] = -70_000
+    x = tensor.ones((2, 3), device=device)
+    for precision in ("float32", "bfloat16"):
+        with nn.mixed_precision(network, precision):
+            assert found_in(network, x) is None
+    with nn.mixed_precision(network, "float16"):
+        found = found_in(network, x)
+        assert str(found) == "The parameter fc.weight has -70000.0 at [1, 0], which float16 cannot hold"
+        assert found is not None
+        assert found.advice == "Use bfloat16, which has the range of float32."
+        network.vector[4] = numpy.inf
+        found = found_in(network, x)
+        assert str(found) == "The parameter fc.weight had inf at [1, 1] before the step began"
 
 
 def test_a_loss_and_a_parameters_gradient(device: Device) -> None:
