@@ -78,7 +78,8 @@ class Dataset:
             last = f"to {self.classes - 1}" if self.classes > 0 else "and more"
             raise DataError(
                 f"The {split} labels of {self.name} run from {labels.min()} to {labels.max()}; expected 0 "
-                f"{last}. Put sound labels there: those of a set by name are downloaded once their file is gone."
+                f"{last}. Put sound labels there: those of a set by name are downloaded once their file is "
+                "gone."
             )
 
 
