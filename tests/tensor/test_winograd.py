@@ -1,5 +1,6 @@
 """Winograd's form of 3×3 convolution for CPUs, against PyTorch in double precision."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -28,6 +29,14 @@ SHAPES = [
     ((1, 31, 30, 104), 136, (1, 1)),  # more tiles than one block has
     ((2, 48, 50, 200), 264, (1, 0)),  # more channels and outputs than one group sums, in several parts
 ]
+# How its work is cut: the constants that say so, and values for which it has to be right.
+BLOCKS = {
+    "FEWEST_TILES": (1, 3, 17, 256),
+    "TILES_PER_BLOCK": (12, 24, 96),
+    "LARGEST_CHANNELS": (24, 48, 192),
+    "LARGEST_OUTPUTS": (16, 64, 256),
+    "GROUPS_PER_UNIT": (1, 8, 64),
+}
 TOLERANCE = 2e-6  # of the largest value, as for the direct form
 
 
@@ -67,9 +76,43 @@ def test_each_group_by_itself(device: Device) -> None:
     compare(device, random(2, 9, 7, 48), random(32, 3, 3, 24), random(2, 9, 7, 32), (1, 1), groups=2)
 
 
-def compare(device: Device, x: Any, w: Any, dy: Any, padding: tuple[int, int], groups: int) -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_random_sizes(device: Device, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And random blocks and parts into which the work is cut, in the middle of memory that is NaN."""
+    generator = numpy.random.default_rng(seed)
+
+    def some(*choices: int) -> int:
+        return int(generator.choice(choices))
+
+    for _ in range(20):
+        for name, choices in BLOCKS.items():
+            monkeypatch.setattr(winograd_cpu, name, some(*choices))
+        padding, groups = (some(0, 1, 2), some(0, 1, 2)), some(1, 1, 1, 2)
+        height, width = (int(generator.integers(max(1, 3 - 2 * pad), 20)) for pad in padding)
+        channels, outputs = (8 * int(generator.integers(1, 10)) for _ in range(2))
+        image = (some(1, 2, 3), height, width, channels * groups)
+        result = (image[0], height + 2 * padding[0] - 2, width + 2 * padding[1] - 2, outputs * groups)
+        x, w, dy = (random(*each) for each in (image, (outputs * groups, 3, 3, channels), result))
+        compare(device, x, w, dy, padding, groups, in_nan)
+
+
+def in_nan(values: Any, device: Device) -> tensor.Array:
+    whole = numpy.full((3 * len(values), *values.shape[1:]), numpy.nan, numpy.float32)
+    whole[len(values) : 2 * len(values)] = values
+    return tensor.asarray(whole, device=device)[len(values) : 2 * len(values)]
+
+
+def compare(
+    device: Device,
+    x: Any,
+    w: Any,
+    dy: Any,
+    padding: tuple[int, int],
+    groups: int,
+    placed: Callable[..., tensor.Array] = tensor.asarray,
+) -> None:
     options = {"padding": padding, "groups": groups}
-    ours = [tensor.asarray(each, device=device) for each in (x, w, dy)]
+    ours = [placed(each, device=device) for each in (x, w, dy)]
     dx, dw, _ = torch.ops.aten.convolution_backward(
         *(nchw(dy), nchw(x), nchw(w), None, (1, 1), padding, (1, 1)),
         *(False, (0, 0), groups, (True, True, False)),
@@ -88,12 +131,7 @@ def compare(device: Device, x: Any, w: Any, dy: Any, padding: tuple[int, int], g
 def test_what_it_reads_beyond_the_images_does_not_count(device: Device) -> None:
     """NaN in the memory around images, gradients and weights stays there."""
     x, w, dy = random(2, 5, 7, 16), random(24, 3, 3, 16), random(2, 5, 7, 24)
-    inside = []
-    for each in (x, w, dy):
-        whole = numpy.full((3 * len(each), *each.shape[1:]), numpy.nan, numpy.float32)
-        whole[len(each) : 2 * len(each)] = each
-        inside.append(tensor.asarray(whole, device=device)[len(each) : 2 * len(each)])
-    ours_x, ours_w, ours_dy = inside
+    ours_x, ours_w, ours_dy = (in_nan(each, device) for each in (x, w, dy))
     assert numpy.isfinite(tensor.conv2d(ours_x, ours_w, padding=(1, 1)).numpy()).all()
     assert numpy.isfinite(tensor.conv2d_backward_data(ours_dy, ours_w, x.shape, padding=(1, 1)).numpy()).all()
     assert numpy.isfinite(
