@@ -11,7 +11,7 @@ import tensor
 from nn.errors import LayerShapeError, NetworkError
 from nn.layers import attention
 from tensor import Array, Device
-from tests.nn.test_layers import gradients_of
+from tests.nn.test_layers import DTYPES, gradients_of
 
 
 @pytest.mark.parametrize("dtype", [numpy.int64, numpy.int32, numpy.uint8])
@@ -75,26 +75,28 @@ def test_attention_is_pytorchs(
     numpy.testing.assert_allclose(dx, theirs.grad.numpy(), rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("causal", [False, True])
 def test_multi_head_attention_is_pytorchs(
-    causal: bool, device: Device, generator: numpy.random.Generator, torch: Any
+    causal: bool, dtype: str, device: Device, generator: numpy.random.Generator, torch: Any
 ) -> None:
-    layer = nn.MultiHeadAttention(6, 2, causal).initialize(device, seed=1)
+    layer = nn.MultiHeadAttention(6, 2, causal).initialize(device, seed=1, dtype=dtype)
     other = torch.nn.MultiheadAttention(6, 2, batch_first=True)
     names = ("qkv.weight", "qkv.bias", "proj.weight", "proj.bias")
     theirs = (other.in_proj_weight, other.in_proj_bias, other.out_proj.weight, other.out_proj.bias)
     for name, each in zip(names, theirs, strict=True):
         each.data = torch.tensor(numpy.asarray(layer.parameters()[name]))
-    x = generator.standard_normal((3, 5, 6)).astype(numpy.float32)
+    x = generator.standard_normal((3, 5, 6)).astype(dtype)
     mask = torch.triu(torch.ones(5, 5, dtype=torch.bool), 1) if causal else None
     of_torch = torch.tensor(x, requires_grad=True)
     expected = other(of_torch, of_torch, of_torch, attn_mask=mask, need_weights=False)[0]
-    gradient = generator.standard_normal((3, 5, 6)).astype(numpy.float32)
+    gradient = generator.standard_normal((3, 5, 6)).astype(dtype)
     expected.backward(torch.tensor(gradient))
     y, gradients = gradients_of(layer, tensor.asarray(x, device=device), gradient)
-    numpy.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+    digits = 1e-5 if dtype == "float32" else 1e-13
+    numpy.testing.assert_allclose(y, expected.detach().numpy(), rtol=10 * digits, atol=digits)
     for got, wanted in zip(gradients, (of_torch, *theirs), strict=True):
-        numpy.testing.assert_allclose(got, wanted.grad.numpy(), rtol=1e-4, atol=1e-5)
+        numpy.testing.assert_allclose(got, wanted.grad.numpy(), rtol=10 * digits, atol=digits)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])

@@ -454,26 +454,28 @@ class TestDropout:
             nn.Dropout(1)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_running_statistics_are_pytorchs(
-    device: Device, generator: numpy.random.Generator, torch: Any
+    dtype: str, device: Device, generator: numpy.random.Generator, torch: Any
 ) -> None:
-    network = nn.Sequential(norm=nn.BatchNorm(3)).initialize(device)
-    other = torch.nn.BatchNorm2d(3)
+    network = nn.Sequential(norm=nn.BatchNorm(3)).initialize(device, dtype=dtype)
+    other = torch.nn.BatchNorm2d(3).to(getattr(torch, dtype))
     optimizer = nn.SGD(lr=0.0)
     optimizer.initialize(network.vector)
     assert [entry.name for entry in network.buffer_table] == ["norm.running_mean", "norm.running_var"]
     for _ in range(3):
-        x = generator.normal(2, 3, (5, 2, 4, 3)).astype(numpy.float32)
+        x = generator.normal(2, 3, (5, 2, 4, 3)).astype(dtype)
         other(channels_first(torch.tensor(x)))
         network(tensor.asarray(x, device=device))
         network.advance(optimizer)
     for name, wanted in (("running_mean", other.running_mean), ("running_var", other.running_var)):
         got = numpy.asarray(network.buffers()[f"norm.{name}"])
-        numpy.testing.assert_allclose(got, wanted.numpy(), rtol=1e-5)
+        numpy.testing.assert_allclose(got, wanted.numpy(), rtol=1e-5 if dtype == "float32" else 1e-13)
     other.eval()
     expected = channels_last(other(channels_first(torch.tensor(x)))).detach().numpy()
     y = network.evaluate()(tensor.asarray(x, device=device))
-    numpy.testing.assert_allclose(numpy.asarray(y), expected, rtol=1e-4, atol=1e-5)
+    digits = 1e-5 if dtype == "float32" else 1e-13
+    numpy.testing.assert_allclose(numpy.asarray(y), expected, rtol=10 * digits, atol=digits)
 
 
 def test_buffers_have_the_same_bits_on_every_device(generator: numpy.random.Generator) -> None:
