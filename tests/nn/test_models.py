@@ -1,13 +1,17 @@
 """Models: as many parameters as torchvision's, definitions that are read back equal, and gradients like
 PyTorch's."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
+import safetensors.numpy
 
 import nn
 import tensor
+from tests import torch_models
 from tests.torch_twin import Twin, calm, without_dropout
 
 # Source: torchvision's documentation of its models, for 224×224×3 and 1,000 classes.
@@ -55,6 +59,82 @@ def test_small_images_go_through_and_what_is_read_back_computes_the_same(name: s
     assert results[0].shape == (2, 10)
     assert numpy.isfinite(results[0]).all()
     assert results[0].tobytes() == results[1].tobytes()
+
+
+Model = tuple[Callable[[], nn.Layer], Callable[[Any], Any], tuple[int, ...]]
+
+# By name: ours, the same in PyTorch, and the shape of an input without the batch. Those with torchvision's
+# names at their usual size are compared in test_weights.py.
+PLAIN: dict[str, Model] = {
+    "mlp": (
+        lambda: nn.models.mlp((5, 4, 1), 3, (7, 6)),
+        lambda torch: torch_models.mlp(torch, (20, 7, 6, 3)),
+        (5, 4, 1),
+    ),
+    "lenet": (nn.models.lenet, lambda torch: torch_models.lenet(torch, 0, 4), (28, 28, 1)),
+    "lenet of the digits": (
+        lambda: nn.models.lenet((8, 8, 1)),
+        lambda torch: torch_models.lenet(torch, 2, 2),
+        (8, 8, 1),
+    ),
+    "resnet18 of small images": (
+        lambda: nn.models.resnet18((16, 16, 3), 7),
+        lambda torch: torch_models.resnet18(torch, 7, small=True),
+        (16, 16, 3),
+    ),
+    "resnet50": (
+        lambda: nn.models.resnet50((64, 64, 3), 7),
+        lambda torch: torch_models.resnet50(torch, 7),
+        (64, 64, 3),
+    ),
+    "mobilenet_v2 of small images": (
+        lambda: nn.models.mobilenet_v2((32, 32, 3), 7),
+        lambda torch: torch_models.mobilenet_v2(torch, 7, "torchvision", first_stride=1),
+        (32, 32, 3),
+    ),
+    "chargpt": (
+        lambda: nn.models.chargpt(11, context=9, depth=2, heads=2, channels=8),
+        lambda torch: torch_models.chargpt(torch, 11, 9, 2, 2, 8),
+        (7,),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_outputs_are_those_of_a_plain_model_in_pytorch(
+    name: str, tmp_path: Path, generator: numpy.random.Generator, torch: Any
+) -> None:
+    ours, theirs, shape = PLAIN[name]
+    torch.manual_seed(2)
+    model, network = torch_models.trained(torch, theirs(torch)), ours()
+    for parameter in model.parameters():
+        if parameter.ndim == 1:  # biases and the like, which begin at 0 or 1
+            parameter.data += 0.1 * torch.randn(parameter.shape)
+        else:  # PyTorch's own fade in deep networks, and with them what the first layers do
+            torch.nn.init.kaiming_normal_(parameter)
+    arrays = {key: numpy.array(value.numpy(), order="C") for key, value in model.state_dict().items()}
+    safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors", {"format": "pt"})
+    nn.load_weights(network, tmp_path / "model.safetensors", device="numpy")
+    if name == "chargpt":
+        x = generator.integers(0, 11, (3, *shape)).astype(numpy.int32)
+    else:
+        x = 4 * generator.standard_normal((3, *shape)).astype(numpy.float32)  # ReLU6 cuts some off
+    given = torch.tensor(x).permute(0, 3, 1, 2) if x.ndim == 4 else torch.tensor(x)
+    with torch.no_grad():
+        expected = model(given).numpy()
+    got = numpy.asarray(network.evaluate()(tensor.asarray(x, device="numpy")))
+    numpy.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * numpy.abs(expected).max())
+
+
+@pytest.mark.parametrize("depth", torch_models.VGG)
+def test_vggs_blocks_are_torchvisions(depth: int) -> None:
+    layers = [layer for _, layer in nn.models.by_name(f"vgg{depth}").layers()]
+    made = [
+        layer.out_channels if isinstance(layer, nn.Conv2d) else torch_models.POOL
+        for layer in layers
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d)
+    ]
+    assert tuple(made) == torch_models.VGG[depth]
 
 
 def test_mobilenet_has_torchvisions_names() -> None:
