@@ -10,11 +10,14 @@
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
-#define WIDTH 1024
+#define WIDTH 8192  // memory likes long pieces of rows; with their indices 128 KiB at most
+#define JOINED 1024
 #define BLOCK 2048
 #define SEARCHED 512
+#define SHORT 64  // elements of a row
 #define VECTORISE _Pragma("clang loop vectorize(assume_safety)")
-typedef JOIN(T_IN, 8) vector_in __attribute__((aligned(sizeof(T_IN))));
+typedef JOIN(T_IN, 8) dense_in;
+typedef dense_in vector_in __attribute__((aligned(sizeof(T_IN))));
 
 // Where an item of `columns` and `arg_columns` begins: `width` outputs from o, of which the first is at `from`.
 #define BEGIN_COLUMNS                                                                                    \
@@ -29,6 +32,12 @@ typedef JOIN(T_IN, 8) vector_in __attribute__((aligned(sizeof(T_IN))));
 
 #ifdef COMBINE
 typedef JOIN(T_ACC, 8) vector;
+typedef JOIN(T_ACC, 8) vector_out __attribute__((aligned(sizeof(T_ACC))));
+#if CENTRED
+#define MIDDLES(o) const vector middle = *(__global const vector_out *)(centre + centre_offset + (o));
+#else
+#define MIDDLES(o) const vector middle = 0;
+#endif
 
 // Sums go block by block, so that errors grow with the root of the length at most.
 inline T_ACC dense(__global const T_IN *from, const long n, const T_ACC middle) {
@@ -64,6 +73,29 @@ inline T_ACC dense(__global const T_IN *from, const long n, const T_ACC middle) 
   return COMBINE(one, rest);
 }
 
+// Eight short and dense rows side by side: turned, vector i holds their elements i.
+inline vector eight_short(__global const T_IN *from, const int n, const long next, const vector middle) {
+  vector total = (vector)(IDENTITY);
+  int i = 0;
+#define ADD(raw)                                                                                         \
+  {                                                                                                      \
+    const vector each = VALUE(__builtin_convertvector(raw, vector));                                     \
+    total = COMBINE(total, each);                                                                        \
+  }
+#define READ8(row) const dense_in r##row = *(__global const vector_in *)(from + row * next + i);
+#define ELEMENT(row) from[row * next + i]
+  for (; i + 8 <= n; i += 8) {
+    READ8(0) READ8(1) READ8(2) READ8(3) READ8(4) READ8(5) READ8(6) READ8(7)
+    TURN(dense_in)
+    ADD(c0) ADD(c1) ADD(c2) ADD(c3) ADD(c4) ADD(c5) ADD(c6) ADD(c7)
+  }
+  for (; i < n; ++i) {
+    const dense_in raw = (dense_in)(ELEMENT(0), ELEMENT(1), ELEMENT(2), ELEMENT(3), ELEMENT(4), ELEMENT(5), ELEMENT(6), ELEMENT(7));
+    ADD(raw)
+  }
+  return total;
+}
+
 ONE_ITEM_A_GROUP
 __kernel void rows(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const long each, PART_ARGUMENTS(kept),
                    PART_ARGUMENTS(reduced), const T_ACC divisor) {
@@ -73,7 +105,14 @@ __kernel void rows(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const long e
   const long last = min((long)(get_global_id(0) + 1) * each, kept_count);
   const long length = reduced_extent[reduced_ndim - 1];
   const long stride = reduced_step[reduced_ndim - 1];
-  for (long o = get_global_id(0) * each; o < last; ++o) {
+  long o = get_global_id(0) * each;
+  if (reduced_count < SHORT && reduced_ndim == 1 && kept_ndim == 1 && stride == 1)
+    for (; o + 8 <= last; o += 8) {
+      MIDDLES(o)
+      *(__global vector_out *)(out + out_offset + o) =
+          eight_short(x + x_offset + o * kept_step[0], (int)reduced_count, kept_step[0], middle) FINISH;
+    }
+  for (; o < last; ++o) {
     __global const T_IN *base = x + x_offset + POSITION(kept, o);
     CENTRE(o)
     T_ACC total = IDENTITY;
@@ -112,7 +151,7 @@ __kernel void columns(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const lon
   UNPACK_PARTS
   BEGIN_COLUMNS
   // Rows that lie end to end are taken several at a time, as one long one.
-  const int joined = reduced_ndim == 1 && reduced_step[0] == width && width < WIDTH / 2 ? WIDTH / width : 1;
+  const int joined = reduced_ndim == 1 && reduced_step[0] == width && width < JOINED / 2 ? JOINED / width : 1;
   const int count = joined * width;
   T_ACC totals[WIDTH], part[WIDTH];
 #if CENTRED
@@ -166,7 +205,19 @@ inline long best_one(__global const T_IN *from, const long n, const long step) {
   return best;
 }
 
-// The index of the best of n dense elements: first the best one of a block, then where it is.
+// Where `value` or, if that is NaN, the first NaN is; it must be there.
+inline long place_of(const T_IN value, __global const T_IN *from, const long n) {
+#define THERE(i) (from[i] == value || from[i] != from[i])
+  long i = 0;
+  for (int found = 0; i + 32 <= n; i += 32) {
+    VECTORISE for (int j = 0; j < 32; ++j) found |= THERE(i + j);
+    if (found) break;
+  }
+  while (!THERE(i)) ++i;
+  return i;
+}
+
+// The index of the best of n dense elements: first which block has it, then where in the block it is.
 inline long best_of(__global const T_IN *from, const long n) {
   if (n < 64) return best_one(from, n, 1);
   long best = 0;
@@ -193,11 +244,9 @@ inline long best_of(__global const T_IN *from, const long n) {
     for (; i < end; ++i) top = CHOOSE(from[i], top);
     if (begin && !(BETTER(top, value))) continue;
     value = top;
-    for (i = begin; !(from[i] == top || from[i] != from[i]); ++i) {
-    }
-    best = i;
+    best = begin;
   }
-  return best;
+  return best + place_of(value, from + best, n - best);
 }
 
 // Eight short and dense rows side by side, in vectors: turned, vector i holds their elements i.
@@ -227,7 +276,6 @@ inline void best_of_eight(__global const T_IN *from, const int n, const long nex
 }
 
 // Short rows, SHORT of them side by side: `from` is where the first one begins.
-#define SHORT 64
 inline void best_of_short(__global const T_IN *from, const long n, const long step, const int rows, const long next,
                           __global long *to) {
   T_IN values[SHORT];
@@ -282,12 +330,24 @@ __kernel void arg_rows(MEMORY(long), const long chunk, const long each, PART_ARG
   }
 }
 
-#define IF_BETTER(element, index)                                                                        \
+// Several rows at a time, so that values and indices are loaded and stored the more seldom.
+#define ROW(k)                                                                                           \
+  __global const T_IN *row##k = from + POSITION(reduced, r + k);                                         \
+  const INDEX index##k = (INDEX)(r + k - begin);
+#define IF_BETTER(k)                                                                                     \
   {                                                                                                      \
-    const T_IN other = element;                                                                          \
+    const T_IN other = row##k[j];                                                                        \
     const int better = BETTER(other, value);                                                             \
     value = better ? other : value;                                                                      \
-    best = better ? index : best;                                                                        \
+    best = better ? index##k : best;                                                                     \
+  }
+#define BETTER_OF(ROWS)                                                                                  \
+  VECTORISE for (int j = 0; j < width; ++j) {                                                            \
+    T_IN value = values[j];                                                                              \
+    INDEX best = indices[j];                                                                             \
+    ROWS                                                                                                 \
+    values[j] = value;                                                                                   \
+    indices[j] = best;                                                                                   \
   }
 
 ONE_ITEM_A_GROUP
@@ -302,22 +362,14 @@ __kernel void arg_columns(MEMORY(long), const long chunk, const long each, PART_
     values[j] = row[j];
     indices[j] = 0;
   }
-  // Four rows at a time, of which the last ones may be one row.
-  for (long r = begin; r < end; r += 4) {
-    const INDEX i0 = (INDEX)(r - begin), i1 = (INDEX)(min(r + 1, end - 1) - begin);
-    const INDEX i2 = (INDEX)(min(r + 2, end - 1) - begin), i3 = (INDEX)(min(r + 3, end - 1) - begin);
-    __global const T_IN *r0 = from + POSITION(reduced, begin + i0), *r1 = from + POSITION(reduced, begin + i1);
-    __global const T_IN *r2 = from + POSITION(reduced, begin + i2), *r3 = from + POSITION(reduced, begin + i3);
-    VECTORISE for (int j = 0; j < width; ++j) {
-      T_IN value = values[j];
-      INDEX best = indices[j];
-      IF_BETTER(r0[j], i0)
-      IF_BETTER(r1[j], i1)
-      IF_BETTER(r2[j], i2)
-      IF_BETTER(r3[j], i3)
-      values[j] = value;
-      indices[j] = best;
-    }
+  long r = begin;
+  for (; r + 8 <= end; r += 8) {
+    ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5) ROW(6) ROW(7)
+    BETTER_OF(IF_BETTER(0) IF_BETTER(1) IF_BETTER(2) IF_BETTER(3) IF_BETTER(4) IF_BETTER(5) IF_BETTER(6) IF_BETTER(7))
+  }
+  for (; r < end; ++r) {
+    ROW(0)
+    BETTER_OF(IF_BETTER(0))
   }
   for (int j = 0; j < width; ++j) out[out_offset + get_global_id(1) * kept_count + o + j] = begin + indices[j];
 }

@@ -28,7 +28,7 @@ from tensor.layout import (
 from tensor.preset import Launch, Preset, Producer
 from tensor.primitive import Prepared
 
-_CPU_WIDTH = 1024  # outputs side by side in the kernel `columns`: WIDTH there
+_CPU_WIDTH = 8192  # outputs side by side in the kernel `columns`: WIDTH there
 _CPU_WORK = 16384  # elements below which another work-item costs more than it saves
 _GPU_ITEMS = 256  # in a group
 _GPU_ITEMS_PER_UNIT = 1024

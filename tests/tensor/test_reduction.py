@@ -167,9 +167,9 @@ def test_correction_and_dtype(device):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "int64"])
-@pytest.mark.parametrize("shape", [(21, 16), (43, 11), (9, 63), (16, 40), (7, 1500)], ids=str)
-def test_the_first_best_of_short_rows_and_of_columns(device, generator, shape, dtype):
-    """Several rows at a time, with equal elements and with NaN, which is the best."""
+@pytest.mark.parametrize("shape", [(21, 16), (43, 11), (9, 63), (16, 40), (7, 1500), (9, 9000)], ids=str)
+def test_short_rows_and_long_pieces_of_rows(device, generator, shape, dtype):
+    """Several rows at a time, with equal elements and with NaN, which is the best; 8,192 columns an item."""
     x = generator.integers(-3, 4, shape).astype(dtype)
     if x.dtype.kind == "f":
         x[generator.random(shape) < 0.05] = numpy.nan
@@ -177,3 +177,9 @@ def test_the_first_best_of_short_rows_and_of_columns(device, generator, shape, d
     for axis in (0, 1):
         assert (numpy.asarray(tensor.argmax(y, axis)) == x.argmax(axis)).all()
         assert (numpy.asarray(tensor.argmin(y, axis)) == x.argmin(axis)).all()
+        numpy.testing.assert_array_equal(numpy.asarray(tensor.max(y, axis)), x.max(axis))
+        numpy.testing.assert_array_equal(numpy.asarray(tensor.sum(y, axis)), x.sum(axis))
+        single = dtype in ("float32", "int8", "int64")  # integers give float32
+        numpy.testing.assert_allclose(
+            numpy.asarray(tensor.var(y, axis)), x.var(axis), rtol=1e-6 if single else 1e-14
+        )
