@@ -5,9 +5,13 @@
 // address space, so a pointer to either is a global pointer.
 //
 // contiguous  every operand is dense in the same order, or a single element (step 1 or 0): an item per `each` elements.
-// strided     any layout, the last axis is the inner loop: an item per `each_column` columns and `each_row` rows.
-// tiled       some input is dense along the last axis but one instead (a transposition): an item per TILE rows and
+// strided     any layout, the last axis is the inner loop: an item per `each_column` columns and `each_row` rows. NARROW 1
+//             where rows are too short to leave some elements of each to the end.
+// tiled       some input is dense along the last axis but one instead (a transposition): an item per `each_row` rows and
 //             `each_column` columns of these two axes.
+//
+// Results that are too many for any cache go past it (`STREAMED`), block by block: to store them in the ordinary way
+// would read the lines first that they overwrite, a third of a copy's traffic.
 #pragma clang diagnostic ignored "-Wpass-failed"  // some expressions cannot be vectorised
 #define UNROLL_AXES
 #define BLOCK 256
@@ -18,10 +22,32 @@
 #define SOURCE(X, x) __global const T_##X *x##_from;
 #define IN_PLACE(x, pointer) (__global const T_##x *)(ulong)(pointer)
 #define LOAD(X, x) const COMPUTE_##X x = READ_##X(x##_from[j]);
-#define EVALUATE(TO, COUNT)                                                                              \
-  _Pragma("clang loop vectorize(assume_safety)") for (int j = 0; j < (COUNT); ++j) {                      \
+// MANY take 32 elements at once, so that constants are loaded a quarter as often; of what is left each is one by itself.
+#define MANY _Pragma("clang loop vectorize(assume_safety) interleave_count(4)")
+#define FEW _Pragma("clang loop vectorize(assume_safety)")
+#define EVALUATE(LOOP, TO, COUNT)                                                                        \
+  LOOP for (int j = 0; j < (COUNT); ++j) {                                                               \
     OPERANDS(LOAD) STATEMENTS                                                                            \
     (TO)[j] = WRITE(EXPRESSION);                                                                       \
+  }
+
+#define STREAMED(elements) ((elements) * sizeof(T_OUT) >= 32 << 20)  // bytes
+#define LINE (32 / (int)sizeof(T_OUT))
+typedef T_OUT line __attribute__((ext_vector_type(LINE)));
+inline void stream(__global T_OUT *to, const T_OUT *from, const int count) {
+  int j = 0;
+  if ((ulong)to % sizeof(line) == 0)
+    for (; j + LINE <= count; j += LINE)
+      __builtin_nontemporal_store(*(const line *)(from + j), (__global line *)(to + j));
+  for (; j < count; ++j) to[j] = from[j];
+}
+
+// `count` results to TO, which are stored in the ordinary way or streamed.
+#define EVALUATE_TO(LOOP, TO, COUNT)                                                                     \
+  {                                                                                                      \
+    __global T_OUT *to = streamed ? (__global T_OUT *)(ulong)out_block : (TO);                           \
+    EVALUATE(LOOP, to, COUNT)                                                                            \
+    if (streamed) stream(TO, out_block, COUNT);                                                          \
   }
 
 #define SINGLE_BLOCK(X, x)                                                                               \
@@ -34,15 +60,22 @@
 ONE_ITEM_A_GROUP
 __kernel void contiguous(MEMORY, const long n, const long each OPERANDS(STEP_ARGUMENT)) {
   const long begin = get_global_id(0) * each, end = min(begin + each, n);
+  const int streamed = STREAMED(n);
+  T_OUT out_block[BLOCK] __attribute__((aligned(sizeof(line))));
   OPERANDS(SINGLE_BLOCK)
   for (long at = begin; at < end; at += BLOCK) {
     const int count = (int)min((long)BLOCK, end - at);
-    __global T_OUT *to = OUT + out_offset + at;
     OPERANDS(POINT_STEP)
-    EVALUATE(to, count)
+    EVALUATE_TO(MANY, OUT + out_offset + at, count)
   }
 }
 
+#ifdef NARROW
+#define ALONG_ROW FEW
+#else
+#define NARROW 0
+#define ALONG_ROW MANY
+#endif
 #define NEW_BLOCK(X, x)                                                                                  \
   T_##X x##_block[BLOCK];                                                                                \
   const long x##_fast = x##_stride[ndim - 1];
@@ -63,7 +96,10 @@ __kernel void strided(MEMORY, AXES(shape), const int ndim, const long rows, cons
                       const long each_column, AXES(out_strides) OPERANDS(STRIDES_ARGUMENT)) {
   AXES_ARRAY(extent, shape)
   ALL_OPERANDS(UNPACK_STRIDES)
-  ALL_OPERANDS(NEW_BLOCK)
+  OPERANDS(NEW_BLOCK)
+  T_OUT out_block[BLOCK] __attribute__((aligned(sizeof(line))));
+  const long out_fast = out_stride[ndim - 1];
+  const int streamed = !NARROW && STREAMED(rows * extent[ndim - 1]);
   const long first = get_global_id(0) * each_column;
   const long last = min(first + each_column, (long)extent[ndim - 1]);
   const long end_row = min((long)(get_global_id(1) + 1) * each_row, rows);
@@ -71,12 +107,12 @@ __kernel void strided(MEMORY, AXES(shape), const int ndim, const long rows, cons
     POSITIONS(row, ndim, 1)
     for (long at = first; at < last; at += BLOCK) {
       const int count = (int)min((long)BLOCK, last - at);
-      __global T_OUT *to = OUT + out_at + at * out_fast;
       OPERANDS(POINT_STRIDED)
       if (out_fast == 1)
-        EVALUATE(to, count)
+        EVALUATE_TO(ALONG_ROW, OUT + out_at + at, count)
       else {
-        EVALUATE(out_block, count)
+        __global T_OUT *to = OUT + out_at + at * out_fast;
+        EVALUATE(FEW, out_block, count)
         for (int j = 0; j < count; ++j) to[j * out_fast] = out_block[j];
       }
     }
@@ -102,8 +138,8 @@ __kernel void strided(MEMORY, AXES(shape), const int ndim, const long rows, cons
   typedef JOIN(T_##X, 8) x##_8 __attribute__((aligned(sizeof(T_##X))));                                  \
   T_##X x##_tile[TILE * TILE];                                                                           \
   const long x##_fast = x##_stride[ndim - 1], x##_slow = x##_stride[ndim - 2];
+#define CORNER(X, x) __global const T_##X *x##_corner = X + x##_at + row * x##_slow + at * x##_fast;
 #define FILL_TILE(X, x)                                                                                  \
-  __global const T_##X *x##_corner = X + x##_at + row * x##_slow + at * x##_fast;                        \
   if (x##_fast != 1) {                                                                                   \
     if (x##_slow == 1 && height == TILE && width == TILE)                                                \
       for (int j = 0; j < TILE; j += 8)                                                                  \
@@ -112,6 +148,11 @@ __kernel void strided(MEMORY, AXES(shape), const int ndim, const long rows, cons
       for (int j = 0; j < width; ++j)                                                                    \
         for (int i = 0; i < height; ++i) x##_tile[i * TILE + j] = x##_corner[j * x##_fast + i * x##_slow]; \
   }
+// Piece i of the next tile of the same columns, to come meanwhile.
+#define FETCH_NEXT(X, x)                                                                                 \
+  if (x##_fast != 1 && x##_slow == 1 && i < width)                                                       \
+    for (int j = 0; j < TILE; j += 64 / (int)sizeof(T_##X))                                              \
+      __builtin_prefetch((const void *)(ulong)(x##_corner + i * x##_fast + TILE + j));
 #define POINT_TILE(X, x)                                                                                 \
   __global const T_##X *x##_from = x##_fast == 1 ? x##_corner + i * x##_slow : IN_PLACE(X, x##_tile + i * TILE);
 
@@ -122,6 +163,10 @@ __kernel void tiled(MEMORY, AXES(shape), const int ndim, const long each_row, co
   AXES_ARRAY(extent, shape)
   ALL_OPERANDS(UNPACK_STRIDES)
   OPERANDS(NEW_TILE)
+  T_OUT out_block[TILE] __attribute__((aligned(sizeof(line))));
+  long elements = 1;
+  for (int axis = 0; axis < ndim; ++axis) elements *= extent[axis];
+  const int streamed = STREAMED(elements);
   const long first_row = get_global_id(1) * each_row, first = get_global_id(0) * each_column;
   const long last_row = min(first_row + each_row, (long)extent[ndim - 2]);
   const long last = min(first + each_column, (long)extent[ndim - 1]);
@@ -129,11 +174,17 @@ __kernel void tiled(MEMORY, AXES(shape), const int ndim, const long each_row, co
   for (long at = first; at < last; at += TILE)
     for (long row = first_row; row < last_row; row += TILE) {
       const int height = (int)min((long)TILE, last_row - row), width = (int)min((long)TILE, last - at);
+      OPERANDS(CORNER)
       OPERANDS(FILL_TILE)
       for (int i = 0; i < height; ++i) {
-        __global T_OUT *to = OUT + out_at + (row + i) * out_stride[ndim - 2] + at;
+        if (row + TILE < last_row) {
+          OPERANDS(FETCH_NEXT)
+        }
         OPERANDS(POINT_TILE)
-        EVALUATE(to, width)
+        if (width == TILE)
+          EVALUATE_TO(MANY, OUT + out_at + (row + i) * out_stride[ndim - 2] + at, TILE)
+        else
+          EVALUATE_TO(FEW, OUT + out_at + (row + i) * out_stride[ndim - 2] + at, width)
       }
     }
 }

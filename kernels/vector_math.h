@@ -58,12 +58,19 @@ ALWAYS_INLINE float vector_expm1(float x) {
   const int power = (bits - 0x3f3504f3) >> 23;                                                           \
   const float k = (float)(power - (tiny ? 23 : 0));                                                      \
   const float f = as_float(bits - (power << 23)) - 1.0f;                                                 \
-  const float s = f / (2.0f + f), z = s * s, w = z * z;                                                  \
-  const float R = z * (0.66666662693f + w * 0.28498786688f) + w * (0.40000972152f + w * 0.24279078841f); \
-  const float square = 0.5f * f * f, rest = s * (square + R);
+  float p = 7.0376836292e-2f;                                                                            \
+  p = p * f - 1.1514610310e-1f;                                                                          \
+  p = p * f + 1.1676998740e-1f;                                                                          \
+  p = p * f - 1.2420140846e-1f;                                                                          \
+  p = p * f + 1.4249322787e-1f;                                                                          \
+  p = p * f - 1.6668057665e-1f;                                                                          \
+  p = p * f + 2.0000714765e-1f;                                                                          \
+  p = p * f - 2.4999993993e-1f;                                                                          \
+  p = p * f + 3.3333331174e-1f;                                                                          \
+  const float f2 = f * f, square = 0.5f * f2, rest = p * (f2 * f);
 
 // ±0, negative numbers, ∞ and NaN.
-#define LOGARITHM_OR_LIMIT(x, zero, value) ((x) == (zero) ? -INFINITY : (x) < (zero) ? NAN : !((x) < INFINITY) ? (x) : (value))
+#define LOGARITHM_OR_LIMIT(x, zero, value) ((x) < INFINITY ? (x) > (zero) ? (value) : (x) == (zero) ? -INFINITY : NAN : (x))
 
 ALWAYS_INLINE float vector_log(float x) {
   SPLIT_LOGARITHM(x)

@@ -21,6 +21,7 @@ GPU_GROUP = 256
 GPU_GROUPS_PER_UNIT = 32
 TILE = 32  # rows and columns that a transposition takes at a time; as in kernels/elementwise_cpu.cl
 GPU_TILE_ITEMS = 256
+NARROW_ROW = 1024  # elements below which 31 that are not computed side by side would show
 SMALLEST_TILE = 8  # fewer are not worth one
 
 
@@ -150,7 +151,8 @@ def _strided_plan(units: int, lanes: int, sizes: list[int], strides: list[list[i
         each_row = max(1, CPU_ELEMENTS_EACH // each_column)
         blocks = (-(-columns // each_column), -(-rows // each_row))
         numbers = (*axes[0], len(sizes), rows, each_row, each_column, *chain(*axes[1:]))
-        return Plan("strided", defines, blocks, (1, 1), numbers)
+        narrow = (("NARROW", 1),) if columns < NARROW_ROW else ()
+        return Plan("strided", (*defines, *narrow), blocks, (1, 1), numbers)
     width = min(GPU_GROUP, power_of_two(-(-columns // lanes)))
     height = GPU_GROUP // width
     across = min(-(-columns // (lanes * width)), units * GPU_GROUPS_PER_UNIT)
@@ -168,8 +170,8 @@ def _tiled_plan(units: int, lanes: int, sizes: list[int], strides: list[list[int
     axes = [pack_axes(each, is_wide(sizes, *strides)) for each in (sizes, *strides)]
     defines = _defines(lanes, sizes, strides)
     if units == 0:
-        each_row = 4 * TILE  # a piece of 512 bytes of each page of a turned input, and of 256 of the output
-        each_column = CPU_ELEMENTS_EACH // each_row
+        # Half a page of each line that is turned, and whole cache lines of the output.
+        each_row, each_column = 16 * TILE, TILE
         blocks = (-(-columns // each_column), -(-rows // each_row), prod(outer))
         numbers = (*axes[0], len(sizes), each_row, each_column, *chain(*axes[1:]))
         return Plan("tiled", defines, blocks, (1, 1, 1), numbers)

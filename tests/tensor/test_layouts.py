@@ -125,3 +125,20 @@ def test_64_bit_strides(device: tensor.Device, monkeypatch: pytest.MonkeyPatch) 
         )
     assert numpy.array_equal(tensor.argmax(turned, axis=1).numpy(), x.argmax(2))
     tensor.layout.elementwise_plan.cache_clear()
+
+
+@pytest.mark.parametrize(("dtype", "shape"), [("float32", (3001, 2803)), ("uint8", (5801, 5803))])
+def test_results_that_no_cache_holds(device: tensor.Device, dtype: str, shape: tuple[int, int]) -> None:
+    """From 32 MiB on they are stored past the caches, in whole lines from where one begins."""
+    values = (numpy.arange(shape[0] * shape[1]) % 251).astype(dtype).reshape(shape)
+    array, one = tensor.asarray(values, device=device), numpy.asarray(1, dtype)
+    assert numpy.array_equal((array + 1).numpy(), values + one)
+    assert numpy.array_equal((array + array[0]).numpy(), values + values[0])
+    turned = array.reshape(shape[::-1]).T
+    assert numpy.array_equal(turned.copy().numpy(), values.reshape(shape[::-1]).T)
+    assert numpy.array_equal((array + turned).numpy(), values + values.reshape(shape[::-1]).T)
+    line, expected = tensor.zeros(values.size + 9, dtype=dtype, device=device), values.reshape(-1)
+    line[8:-1] = array.reshape(-1)
+    line[9:] = line[8:-1]  # from a place where no line of memory begins
+    assert numpy.array_equal(line[9:].numpy(), expected)
+    assert line[:9].tolist() == [0] * 8 + [int(expected[0])]
