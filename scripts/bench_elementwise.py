@@ -4,8 +4,8 @@
     python scripts/bench_elementwise.py [--device cpu] [--elements 16777216] [--only exp,sum] [--json]
 
 GB/s count each byte that has to be read or written once. The ratios are that rate by a copy's in the same
-run: the driver's own (clEnqueueCopyBuffer), and our kernel's, which may be the faster one. Each operation is recorded and replayed, so
-Python's time is not in it; scripts/bench_eager.py measures that.
+run: the driver's own (clEnqueueCopyBuffer), and our kernel's, which may be the faster one. Each operation is
+recorded and replayed, so Python's time is not in it; scripts/bench_eager.py measures that.
 """
 
 import argparse
