@@ -92,7 +92,8 @@ class Node:
         store = Store.loaded(job.data, job.length)
         if job.batch > store.manifest.samples:
             raise UsageError(
-                f"a batch of {job.batch} is more than the {store.manifest.samples} samples of {job.data}"
+                f"a batch of {job.batch} is more than the {store.manifest.samples} samples of {job.data}: "
+                f"give at most {store.manifest.samples} with --batch"
             )
         node = cls(None, port, **choices)
         node._job = replace(job, uses=node._uses)

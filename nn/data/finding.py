@@ -29,10 +29,17 @@ def found(folders: Iterable[Path], names: Iterable[str]) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
-def download(title: str, mirrors: Iterable[str], name: str, sha256: str, folders: list[Path]) -> Path:
+def download(
+    title: str,
+    mirrors: Iterable[str],
+    name: str,
+    sha256: str,
+    folders: list[Path],
+    instead: str = "the digits, which need no download",
+) -> Path:
     """The file `name` from the first mirror that gives it with this SHA-256, in the last folder.
 
-    Raises `DataError`, which says where a file of one's own would be looked for.
+    Raises `DataError`, which says where a file of one's own would be looked for, and what to use `instead`.
     """
     pooch.get_logger().setLevel(logging.WARNING)  # nothing is printed outside the command line
     reasons = []
@@ -48,7 +55,7 @@ def download(title: str, mirrors: Iterable[str], name: str, sha256: str, folders
     raise DataError(
         f"{title}'s {name} is not in {searched}, and could not be downloaded from {' or '.join(reasons)}. "
         f"Put the file in {folders[0]}, or set MESH_DATA to the folder that holds {folders[0].name}/, or use "
-        "the digits, which need no download."
+        f"{instead}."
     )
 
 

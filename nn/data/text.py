@@ -2,7 +2,9 @@
 
 | name              | characters           | where it comes from                                             |
 |-------------------|----------------------|-----------------------------------------------------------------|
-| `tinyshakespeare` | 1,115,394, of 65     | a file on disk: A. Karpathy's char-rnn, data/tinyshakespeare    |
+| `tinyshakespeare` | 1,115,394, of 65     | A. Karpathy's char-rnn on GitHub, data/tinyshakespeare          |
+
+Its file is looked for on disk, as those of data sets are, and else downloaded.
 """
 
 import hashlib
@@ -12,12 +14,19 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
-from nn.data.finding import data_folders, found
+from nn.data.finding import data_folders, download, found
 from nn.errors import DataError
 
 Tokens = NDArray[numpy.int32]
 
 _FILES = {"tinyshakespeare": "input.txt"}  # each in a folder of its name
+_REVISION = "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e"
+MIRRORS = {
+    "tinyshakespeare": (
+        f"https://raw.githubusercontent.com/karpathy/char-rnn/{_REVISION}/data/tinyshakespeare/",
+    )
+}
+SHA256 = {"tinyshakespeare": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +120,8 @@ def load_text(name: str | Path, validation: float = 0.1, root: str | Path | None
 
     `root` is the folder that holds one folder per data set; without it the environment variable MESH_DATA
     names it, and without that it is the user's cache folder. `validation` is the part to validate with,
-    within (0, 1). Raises `DataError` (exit code 5) if the file is missing, empty or not UTF-8.
+    within (0, 1). Raises `DataError` (exit code 5) if the file is missing and cannot be downloaded, is empty
+    or is not UTF-8.
     """
     if not 0 < validation < 1:
         raise DataError(f"load_text: expected 0 < validation < 1, got {validation}.")
@@ -126,14 +136,10 @@ def load_text(name: str | Path, validation: float = 0.1, root: str | Path | None
 
 
 def _find(name: str, root: str | Path | None) -> Path:
-    folders = data_folders(name, root)
-    path = found(folders, (_FILES[name],))
-    if path is None:
-        raise DataError(
-            f"{name} is not at {' or '.join(str(folder / _FILES[name]) for folder in folders)}. "
-            f"Put the file there, or set MESH_DATA to the folder that holds {name}/{_FILES[name]}."
-        )
-    return path
+    folders, file = data_folders(name, root), _FILES[name]
+    return found(folders, (file,)) or download(
+        name, MIRRORS[name], file, SHA256[name], folders, "a text of your own (--data my.txt)"
+    )
 
 
 def _read(path: Path) -> str:

@@ -78,7 +78,7 @@ def names_in(naming: str, ours: Collection[str]) -> dict[str, str]:
     if found is None:
         raise NetworkError(
             "timm has names for our vgg, resnet and mobilenet_v2, and this network is none of them: "
-            'write it with names="torchvision", which are its own.'
+            'give the names "torchvision", which are its own.'
         )
     return found
 

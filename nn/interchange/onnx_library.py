@@ -15,6 +15,6 @@ def onnx_library() -> Any:
         import onnx.shape_inference
     except ImportError as error:
         raise NetworkError(
-            f"ONNX files need the package onnx ({error}). Install it: pip install 'mesh-train[onnx]'"
+            f"ONNX files need the package onnx ({error}). Install it: pip install onnx"
         ) from error
     return onnx

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 import nn
-from nn.data import finding, mnist
+from nn.data import finding, mnist, text
 from nn.data.idx import read_idx
 from nn.errors import DataError
 
@@ -203,6 +203,29 @@ def test_download_goes_to_the_cache_once(mirror: Path, cache: Path, monkeypatch:
     for path in mirror.iterdir():
         path.unlink()
     assert numpy.array_equal(nn.data.load("mnist10k").train_images, first.train_images)
+
+
+def test_a_text_is_downloaded_as_well(mirror: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "MIRRORS", {"tinyshakespeare": mnist.MIRRORS})
+    with pytest.raises(
+        DataError, match=r"tinyshakespeare's input.txt is not in .* or use a text of your own"
+    ):
+        nn.data.load_text("tinyshakespeare")
+    (mirror / "input.txt").write_text("to be or not to be", encoding="utf-8")
+    with pytest.raises(DataError, match="hash"):
+        nn.data.load_text("tinyshakespeare")
+    published = hashlib.sha256(b"to be or not to be").hexdigest()
+    monkeypatch.setattr(text, "SHA256", {"tinyshakespeare": published})
+    assert nn.data.load_text("tinyshakespeare").characters == " benort"
+    (mirror / "input.txt").unlink()
+    assert nn.data.load_text("tinyshakespeare").characters == " benort"
+
+
+def test_the_published_text_has_the_checksum() -> None:
+    path = Path(os.environ.get("MESH_DATA", "nowhere")) / "tinyshakespeare" / "input.txt"
+    if not path.is_file():
+        pytest.skip("needs tinyshakespeare/input.txt in MESH_DATA")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == text.SHA256["tinyshakespeare"]
 
 
 def test_a_wrong_checksum_is_refused(mirror: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

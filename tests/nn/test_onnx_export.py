@@ -285,7 +285,7 @@ def test_what_cannot_be_written_gets_a_sentence(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(SaveError, match="cannot be written"):
         nn.export_onnx(network, path, (3,))
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(nn.NetworkError, match=r"pip install 'mesh-train\[onnx\]'"):
+    with pytest.raises(nn.NetworkError, match="pip install onnx"):
         nn.export_onnx(network, tmp_path / "other.onnx", (3,))
-    with pytest.raises(nn.NetworkError, match=r"pip install 'mesh-train\[onnx\]'"):
+    with pytest.raises(nn.NetworkError, match="pip install onnx"):
         nn.import_onnx(tmp_path / "other.onnx")
