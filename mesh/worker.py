@@ -24,6 +24,7 @@ from mesh.job import Job
 from mesh.message import Payload
 from mesh.plan import Plan
 from mesh.run import CHECKPOINT
+from mesh.schedule import Bucket
 from mesh.tasks import (
     Applied,
     Apply,
@@ -106,9 +107,12 @@ class Worker:
         blank = tensor.zeros(self.network.state.shape, dtype=tensor.float32, device=self.device)
         optimizer = nn.load_optimizer(self.job.optimizer)
         optimizer.initialize(self.network.vector, self.network.table)
-        total = self._empty_sum(self.plan.buckets[0].size)
-        self.codec.decode_add(self.codec.encode(total), total)
+        first = self.plan.buckets[0]
+        total = self._empty_sum(first.size)
+        payload = self.codec.encode(total)
+        self.codec.decode_add(payload, total)
         total /= 1.0
+        self._decode_bucket(blank, first, payload)
         self.network.advance(optimizer, blank, blank.copy())
         tensor.checksum(blank)
         images, labels = self._blank(TEST_BATCH)
@@ -222,10 +226,13 @@ class Worker:
 
     def _decode_into(self, vector: tensor.Array, payloads: tuple[Payload, ...]) -> None:
         for span, payload in zip(self.plan.buckets, payloads, strict=True):
-            if self.codec.is_sooner_on(self.device, span.size):
-                vector[span.start : span.stop] = self.codec.decode_array(payload, span.size, self.device)
-            else:
-                vector[span.start : span.stop] = self.codec.decode(payload, span.size)
+            self._decode_bucket(vector, span, payload)
+
+    def _decode_bucket(self, vector: tensor.Array, span: Bucket, payload: Payload) -> None:
+        if self.codec.is_sooner_on(self.device, span.size):
+            vector[span.start : span.stop] = self.codec.decode_array(payload, span.size, self.device)
+        else:
+            vector[span.start : span.stop] = self.codec.decode(payload, span.size)
 
     # ---- thin peers ----
 
