@@ -161,6 +161,11 @@ def _fetch(path: Path, arrays: Arrays, name: str, shape: tuple[int, ...], dtype:
     array = arrays.get(name)
     if array is None:
         raise SaveError(f"{path} is of another network: it has no {name!r}.")
+    if array.shape == shape and {array.dtype, dtype} == {tensor.float32, tensor.float64}:
+        raise SaveError(
+            f"{path} does not fit: its {name!r} is {array.dtype}; expected {dtype}. Make the network with "
+            f'initialize(dtype="{array.dtype}"), or give load() one without memory.'
+        )
     if array.shape != shape or array.dtype != dtype:
         raise SaveError(
             f"{path} is of another network: its {name!r} is {array.dtype} {list(array.shape)}; "

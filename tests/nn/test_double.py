@@ -145,7 +145,7 @@ def test_it_is_saved_and_loaded(tmp_path: Path, generator: numpy.random.Generato
         velocity = optimizer.state["velocity"]
         assert numpy.asarray(found.optimizer.state["velocity"]).tobytes() == numpy.asarray(velocity).tobytes()
     single = small().initialize("numpy")
-    with pytest.raises(SaveError, match=r"'conv.weight' is float64 .*; expected float32"):
+    with pytest.raises(SaveError, match=r"is float64; expected float32. Make the .*dtype=\"float64\""):
         nn.load(tmp_path / "network", single)
     nn.save_weights(network, tmp_path / "weights.npz")
     nn.load_weights(single, tmp_path / "weights.npz")
@@ -188,6 +188,12 @@ def test_the_gradient_check_is_sharper(device: Device) -> None:
     nn.check_gradient(Bent().initialize(device), x.astype(tensor.float32))
     with pytest.raises(GradientError, match="finite differences give"):
         nn.check_gradient(Bent().initialize(device, dtype="float64"), x)
+
+
+def test_the_gradient_check_leaves_inputs_of_16_bits_alone(generator: numpy.random.Generator) -> None:
+    network = nn.Sequential(nn.Linear(6, 30), nn.Tanh(), nn.Linear(30, 3)).initialize("numpy", seed=1)
+    x = tensor.asarray(generator.standard_normal((4, 6)), device="numpy")
+    nn.check_gradient(network, x.astype(tensor.float16))
 
 
 def test_what_stays_float32_says_so(tmp_path: Path, generator: numpy.random.Generator) -> None:
