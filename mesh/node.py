@@ -95,7 +95,7 @@ class Node:
                 f"a batch of {job.batch} is more than the {store.manifest.samples} samples of {job.data}: "
                 f"give at most {store.manifest.samples} with --batch"
             )
-        node = cls(None, port, **choices)
+        node = cls(None, port, thin=False, **choices)
         node._job = replace(job, uses=node._uses)
         node._store = store
         node.prepare_worker()
