@@ -141,12 +141,14 @@ def padded_pool(call: Call) -> Value:
 
 
 def is_padded_pool(file: OnnxFile, found: Match) -> bool:
-    """Whether the image is padded alike on both sides, so that the pooling can do it."""
+    """Whether the image is padded alike on both sides, by half a window at most, as poolings can pad it."""
     pool, pads = attributes(found.nodes["pool"]), pads_of(file, found.nodes["pad"])
     own = pool.get("pads", [0, 0, 0, 0])
     plain = pool.get("auto_pad", "NOTSET") == "NOTSET" and not any(own[:2])
     counts = bool(pool.get("count_include_pad", 0)) and any(own)
-    return pads is not None and plain and not counts and pads[0] == pads[1]
+    if pads is None or not plain or counts or pads[0] != pads[1]:
+        return False
+    return all(2 * pad <= size for pad, size in zip(pads[0], pool.get("kernel_shape", ()), strict=False))
 
 
 def pads_of(file: OnnxFile, node: Any) -> tuple[list[int], list[int]] | None:
@@ -166,7 +168,10 @@ def pads_of(file: OnnxFile, node: Any) -> tuple[list[int], list[int]] | None:
 def _pad(call: Call) -> Value:
     pads = pads_of(call.reading.file, call.node)
     if pads is None:
-        raise call.error("it pads with other values than zeros, or other axes than rows and columns")
+        raise call.error(
+            "it pads with other values than zeros, other axes than rows and columns (or names them), or by "
+            "numbers that are negative or computed"
+        )
     return call.layer(ZeroPad2d(*pads), call.image())
 
 

@@ -153,6 +153,10 @@ FORMS: dict[str, tuple[str, str, str, dict[str, Any], int, list[str]]] = {
         "p = Pad (input, pads) y = AveragePool <kernel_shape = [3, 3], strides = [2, 2]> (p)",
         *({"pads": numpy.array([0, 0, 1, 0, 0, 0, 0, 1])}, 17, ["ZeroPad2d", "AvgPool2d"]),
     ),
+    "Pad by more than half a pooling's window": (
+        *(IMAGE, "float[N, 3, 9, 11]", "p = Pad (input, pads) y = AveragePool <kernel_shape = [2, 2]> (p)"),
+        *({"pads": numpy.array([0, 0, 2, 2, 0, 0, 2, 2])}, 17, ["ZeroPad2d", "AvgPool2d"]),
+    ),
     "AveragePool that counts padding on one side": (
         *(IMAGE, "float[N, 3, 3, 4]"),
         "y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], pads = [0, 0, 1, 1], "
@@ -321,7 +325,12 @@ def test_a_graph_deeper_than_pythons_stack(tmp_path: Path) -> None:
         ),
         (
             *(IMAGE, "float[N, 3, 5, 8]", "y = Pad (input, p)"),
-            *({"p": numpy.array([0, 0, -1, 0, 0, 0, 0, 0])}, "or other axes than rows and columns"),
+            *({"p": numpy.array([0, 0, -1, 0, 0, 0, 0, 0])}, "by numbers that are negative"),
+        ),
+        (
+            *(IMAGE, "float[N, 3, 8, 9]", "y = Pad (input, p, v, axes)"),
+            {"p": numpy.array([1, 1, 1, 0]), "v": numpy.float32(0), "axes": numpy.array([2, 3])},
+            r"other axes than rows and columns \(or names them\)",
         ),
         ("float[N, 3, 8]", "float[N, 2, 6]", "y = Conv (input, w)", {"w": floats(2, 3, 3)}, "images'"),
         (
