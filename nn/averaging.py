@@ -10,7 +10,7 @@ from nn.layer import Layer
 class ExponentialAverage:
     """average ← decay · average + (1 − decay) · state, at each `update()`; it begins as the present state.
 
-    `vector` is float32 [P + B], as `network.state` is. Source: B. Polyak, A. Juditsky: "Acceleration of
+    `vector` is as `network.state`, [P + B]. Source: B. Polyak, A. Juditsky: "Acceleration of
     Stochastic Approximation by Averaging", 1992, with weights that fade.
     """
 

@@ -170,7 +170,7 @@ def _tiled_plan(units: int, lanes: int, sizes: list[int], strides: list[list[int
     axes = [pack_axes(each, is_wide(sizes, *strides)) for each in (sizes, *strides)]
     defines = _defines(lanes, sizes, strides)
     if units == 0:
-        # Half a page of each line that is turned, and whole cache lines of the output.
+        # Of float32 half a page of each line that is turned, and whole cache lines of the output.
         each_row, each_column = 16 * TILE, TILE
         blocks = (-(-columns // each_column), -(-rows // each_row), prod(outer))
         numbers = (*axes[0], len(sizes), each_row, each_column, *chain(*axes[1:]))
