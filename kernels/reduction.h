@@ -1,8 +1,8 @@
 // What reduction_cpu.cl and reduction_gpu.cl share: x seen as [kept, reduced], each part with up to eight axes of its own.
 //
 // Defines: T_IN the elements of x · T_ACC what is accumulated and written · COMBINE(p, q) and IDENTITY, or for argmax
-// BETTER(p, q), whether p is to be chosen over q · FINISH what is done to a result, such as `/ divisor` · CENTRED 1 to
-// accumulate squared distances from centre[o] instead of values · WIDE 1 where a size or stride needs 64 bits
+// BETTER(p, q), whether p is to be chosen over q · FINISH what is done to a result, such as `/ divisor` · WIDE 1 where a
+// size or stride needs 64 bits
 //
 // The reduced part is cut into chunks; chunk s of output o goes to out[s * kept_count + o], and a second launch reduces
 // the chunks, or on some GPUs the group that finishes last. Nothing is added by atomics: the order of additions, and so
@@ -12,15 +12,6 @@
 
 #define MEMORY(T_OUT)                                                                                    \
   __global T_OUT *restrict out, const long out_offset, __global const T_IN *restrict x, const long x_offset
-#if CENTRED
-#define CENTRE_ARGUMENT , __global const T_ACC *restrict centre, const long centre_offset
-#define CENTRE(o) const T_ACC middle = centre[centre_offset + (o)];
-#define VALUE(v) (((v) - middle) * ((v) - middle))
-#else
-#define CENTRE_ARGUMENT
-#define CENTRE(o) const T_ACC middle = 0;
-#define VALUE(v) (v)
-#endif
 
 #define PART_ARGUMENTS(name) \
   AXES(name##_shape), AXES(name##_strides), const int name##_ndim, const long name##_count

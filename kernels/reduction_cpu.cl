@@ -1,50 +1,22 @@
-// Reductions on a CPU. See reduction.h for the defines and for what is reduced.
+// Reductions on a CPU. See reduction.h for the defines, and reduction_cpu.h for `rows` and `columns`.
 //
-// Every kernel has global size (blocks of outputs, chunks), one work-item a group.
-//   rows     an item walks along the reduced axes, `each` outputs in turn; 32 sums side by side where they are dense.
-//   columns  the kept axes end in a dense one: an item has up to WIDTH neighbouring outputs, the inner loop runs over them.
 //   arg_rows, arg_columns  the same for argmax; they write indices within the reduced part.
 //   arg_chunks  chooses among the chunks' indices, an item per `each` outputs.
-#include "reduction.h"
+#include "reduction_cpu.h"
 #include "turn.h"
 
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-#define WIDTH 8192  // memory likes long pieces of rows; with their indices 128 KiB at most
-#define JOINED 1024
-#define BLOCK 2048
 #define SEARCHED 512
-#define SHORT 64  // elements of a row
-#define VECTORISE _Pragma("clang loop vectorize(assume_safety)")
-typedef JOIN(T_IN, 8) dense_in;
-typedef dense_in vector_in __attribute__((aligned(sizeof(T_IN))));
-
-// Where an item of `columns` and `arg_columns` begins: `width` outputs from o, of which the first is at `from`.
-#define BEGIN_COLUMNS                                                                                    \
-  const long begin = get_global_id(1) * chunk;                                                           \
-  const long end = min(begin + chunk, reduced_count);                                                    \
-  const long across = kept_extent[kept_ndim - 1];                                                    \
-  const long blocks = (across + each - 1) / each;                                                        \
-  const long first = get_global_id(0) % blocks * each;                                                   \
-  const int width = (int)min(each, across - first);                                                      \
-  const long o = get_global_id(0) / blocks * across + first;                                             \
-  __global const T_IN *from = x + x_offset + POSITION(kept, o);
 
 #ifdef COMBINE
 typedef JOIN(T_ACC, 8) vector;
 typedef JOIN(T_ACC, 8) vector_out __attribute__((aligned(sizeof(T_ACC))));
-#if CENTRED
-#define MIDDLES(o) const vector middle = *(__global const vector_out *)(centre + centre_offset + (o));
-#else
-#define MIDDLES(o) const vector middle = 0;
-#endif
 
 // Sums go block by block, so that errors grow with the root of the length at most.
-inline T_ACC dense(__global const T_IN *from, const long n, const T_ACC middle) {
+inline T_ACC dense(__global const T_IN *from, const long n) {
   vector total = (vector)(IDENTITY);
   T_ACC rest = IDENTITY;
   long i = 0;
-#define LOAD(i) VALUE(__builtin_convertvector(*(__global const vector_in *)(from + (i)), vector))
+#define LOAD(i) __builtin_convertvector(*(__global const vector_in *)(from + (i)), vector)
   while (i + 32 <= n) {
     vector a = (vector)(IDENTITY), b = a, c = a, d = a;
     for (const long end = min(i + BLOCK, n); i + 32 <= end; i += 32) {
@@ -64,7 +36,7 @@ inline T_ACC dense(__global const T_IN *from, const long n, const T_ACC middle) 
     total = COMBINE(total, e);
   }
   for (; i < n; ++i) {
-    const T_ACC value = VALUE((T_ACC)from[i]);
+    const T_ACC value = from[i];
     rest = COMBINE(rest, value);
   }
   const JOIN(T_ACC, 4) four = COMBINE(total.lo, total.hi);
@@ -74,12 +46,12 @@ inline T_ACC dense(__global const T_IN *from, const long n, const T_ACC middle) 
 }
 
 // Eight short and dense rows side by side: turned, vector i holds their elements i.
-inline vector eight_short(__global const T_IN *from, const int n, const long next, const vector middle) {
+inline vector eight_short(__global const T_IN *from, const int n, const long next) {
   vector total = (vector)(IDENTITY);
   int i = 0;
 #define ADD(raw)                                                                                         \
   {                                                                                                      \
-    const vector each = VALUE(__builtin_convertvector(raw, vector));                                     \
+    const vector each = __builtin_convertvector(raw, vector);                                            \
     total = COMBINE(total, each);                                                                        \
   }
 #define READ8(row) const dense_in r##row = *(__global const vector_in *)(from + row * next + i);
@@ -97,8 +69,8 @@ inline vector eight_short(__global const T_IN *from, const int n, const long nex
 }
 
 ONE_ITEM_A_GROUP
-__kernel void rows(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const long each, PART_ARGUMENTS(kept),
-                   PART_ARGUMENTS(reduced), const T_ACC divisor) {
+__kernel void rows(MEMORY(T_ACC), const long chunk, const long each, PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced),
+                   const T_ACC divisor) {
   UNPACK_PARTS
   const long begin = get_global_id(1) * chunk;
   const long end = min(begin + chunk, reduced_count);
@@ -107,27 +79,24 @@ __kernel void rows(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const long e
   const long stride = reduced_step[reduced_ndim - 1];
   long o = get_global_id(0) * each;
   if (reduced_count < SHORT && reduced_ndim == 1 && kept_ndim == 1 && stride == 1)
-    for (; o + 8 <= last; o += 8) {
-      MIDDLES(o)
+    for (; o + 8 <= last; o += 8)
       *(__global vector_out *)(out + out_offset + o) =
-          eight_short(x + x_offset + o * kept_step[0], (int)reduced_count, kept_step[0], middle) FINISH;
-    }
+          eight_short(x + x_offset + o * kept_step[0], (int)reduced_count, kept_step[0]) FINISH;
   for (; o < last; ++o) {
     __global const T_IN *base = x + x_offset + POSITION(kept, o);
-    CENTRE(o)
     T_ACC total = IDENTITY;
     for (long r = begin; r < end;) {
       const long run = reduced_ndim == 1 ? end - r : min(length - r % length, end - r);
       __global const T_IN *from = base + POSITION(reduced, r);
       if (stride == 1) {
-        const T_ACC part = dense(from, run, middle);
+        const T_ACC part = dense(from, run);
         total = COMBINE(total, part);
       } else
         for (long first = 0; first < run; first += BLOCK) {
           const long last_of_block = min(first + BLOCK, run);
           T_ACC part = IDENTITY;
           for (long i = first; i < last_of_block; ++i) {
-            const T_ACC value = VALUE((T_ACC)from[i * stride]);
+            const T_ACC value = from[i * stride];
             part = COMBINE(part, value);
           }
           total = COMBINE(total, part);
@@ -138,26 +107,15 @@ __kernel void rows(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const long e
   }
 }
 
-#define VALUE_OF(row) VALUE((T_ACC)(row)[j])
-#if CENTRED
-#define MIDDLE const T_ACC middle = middles[j];
-#else
-#define MIDDLE
-#endif
-
 ONE_ITEM_A_GROUP
-__kernel void columns(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const long each, PART_ARGUMENTS(kept),
-                      PART_ARGUMENTS(reduced), const T_ACC divisor) {
+__kernel void columns(MEMORY(T_ACC), const long chunk, const long each, PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced),
+                      const T_ACC divisor) {
   UNPACK_PARTS
   BEGIN_COLUMNS
   // Rows that lie end to end are taken several at a time, as one long one.
   const int joined = reduced_ndim == 1 && reduced_step[0] == width && width < JOINED / 2 ? JOINED / width : 1;
   const int count = joined * width;
   T_ACC totals[WIDTH], part[WIDTH];
-#if CENTRED
-  T_ACC middles[WIDTH];
-  for (int j = 0; j < count; ++j) middles[j] = centre[centre_offset + o + j % width];
-#endif
   for (int j = 0; j < count; ++j) totals[j] = IDENTITY;
   long r = begin;
   while (r + 4 * joined <= end) {
@@ -166,8 +124,7 @@ __kernel void columns(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const lon
       __global const T_IN *r0 = from + POSITION(reduced, r), *r1 = from + POSITION(reduced, r + joined);
       __global const T_IN *r2 = from + POSITION(reduced, r + 2 * joined), *r3 = from + POSITION(reduced, r + 3 * joined);
       VECTORISE for (int j = 0; j < count; ++j) {
-        MIDDLE
-        const T_ACC a = VALUE_OF(r0), b = VALUE_OF(r1), c = VALUE_OF(r2), d = VALUE_OF(r3);
+        const T_ACC a = r0[j], b = r1[j], c = r2[j], d = r3[j];
         const T_ACC ab = COMBINE(a, b), cd = COMBINE(c, d);
         const T_ACC all = COMBINE(ab, cd);
         part[j] = COMBINE(part[j], all);
@@ -178,8 +135,7 @@ __kernel void columns(MEMORY(T_ACC) CENTRE_ARGUMENT, const long chunk, const lon
   for (; r < end; ++r) {
     __global const T_IN *row = from + POSITION(reduced, r);
     for (int j = 0; j < width; ++j) {
-      MIDDLE
-      const T_ACC a = VALUE_OF(row);
+      const T_ACC a = row[j];
       totals[j] = COMBINE(totals[j], a);
     }
   }

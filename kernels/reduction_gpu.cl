@@ -10,6 +10,7 @@
 // -D LAST_FINISHES 1: chunks go to `parts` (for argmax indices, and behind all of them the elements), and the last group
 //    that comes to a block of outputs reduces them, in their order; `counters` has a 0 for each block, before and after. Where groups cannot see each other's writes (0), a second
 //    launch does it.
+// -D CENTRED 1: squared distances from centre[o] are accumulated instead of values
 // -D WEIGHTED 1: element i of the reduced part is multiplied by weights[i · weight_step]: a matrix by a vector
 #include "reduction.h"
 
@@ -142,6 +143,15 @@
 
 #ifdef COMBINE
 
+#if CENTRED
+#define CENTRE_ARGUMENT , __global const T_ACC *restrict centre, const long centre_offset
+#define CENTRE(o) const T_ACC middle = centre[centre_offset + (o)];
+#define VALUE(v) (((v) - middle) * ((v) - middle))
+#else
+#define CENTRE_ARGUMENT
+#define CENTRE(o) const T_ACC middle = 0;
+#define VALUE(v) (v)
+#endif
 #define TAKE(k, v)                                                                                       \
   {                                                                                                      \
     const T_ACC middle = middles[k], one = VALUE((T_ACC)(v));                                            \

@@ -208,8 +208,8 @@ def _file(device: Device) -> str:
 class Reduction:
     """What is done to the elements: COMBINE and its IDENTITY in OpenCL C, and the dtype of the result.
 
-    `divide_by` divides the result (0: no division). `centred`: squared distances from a second array, which
-    has one element for each of the result, instead of the elements.
+    `divide_by` divides the result (0: no division). `centred`, on GPUs: squared distances from a second
+    array, which has one element for each of the result, instead of the elements.
     """
 
     combine: str
@@ -244,6 +244,31 @@ def reducer(x: Layout, axis: Shape, keepdims: bool, what: Reduction) -> Prepared
     rest = reducer(chunks, (0,), False, replace(what, centred=False) if what.centred else what)
     of_chunks = Producer(chunks, first)
     return lambda *arrays: rest(of_chunks(*arrays))
+
+
+@lru_cache(maxsize=8192)
+def spread(x: Layout, axis: Shape, keepdims: bool, dtype: DType, divisor: float) -> Prepared:
+    """The squared distances from the mean over axes, added up and divided: for CPUs.
+
+    If there are chunks, each leaves its mean and its sum of squares, and a second launch merges them.
+    """
+    device, output = x.device, layout_like(x, reduced_shape(x.shape, axis, keepdims), dtype)
+    if 0 in output.shape:
+        return Producer(output, None)
+    kept, reduced = split_parts(x.shape, x.strides, axis)
+    plan = _plan(device, kept, reduced, "var_")
+    defines: Defines = {"T_IN": OPENCL_NAMES[x.dtype], "T_ACC": OPENCL_NAMES[dtype], **dict(plan.defines)}
+    kernel = built(device, "variance_cpu.cl", plan.kernel, defines)
+    first = Preset(kernel, plan.global_size, plan.local_size, (*plan.numbers, divisor))
+    if plan.chunks == 1:
+        return Producer(output, first)
+    of_chunks = Producer(layout_like(x, (2, plan.chunks, *output.shape), dtype), first)
+    each = max(1, _CPU_WORK // plan.chunks)
+    chunk = plan.numbers[0]
+    numbers = (plan.chunks, chunk, each, kept.count, reduced.count, divisor)
+    kernel = built(device, "variance_cpu.cl", "var_chunks", defines)
+    merged = Producer(output, Preset(kernel, (-(-kept.count // each),), (1,), numbers))
+    return lambda values: merged(of_chunks(values))
 
 
 def weighted_sum(

@@ -16,7 +16,7 @@ from tensor.elementwise import not_equal, sqrt
 from tensor.errors import DTypeError, ShapeError
 from tensor.prepared import prepared
 from tensor.primitive import Prepared, primitive
-from tensor.reduce_launch import Reduction, chooser, reduced_shape, reducer
+from tensor.reduce_launch import Reduction, chooser, reduced_shape, reducer, spread
 from tensor.views import assign
 
 Axis = int | tuple[int, ...] | None
@@ -96,13 +96,15 @@ def _prepare_mean(x: Layout, axis: Shape, keepdims: bool) -> Prepared:
 
 
 def _prepare_var(x: Layout, axis: Shape, keepdims: bool, correction: float) -> Prepared:
-    """Twice through the elements: for the mean, and for the distances from it."""
+    """On a CPU once through the elements, on a GPU twice: for the mean, and for the distances from it."""
     dtype, count = dtypes.floating(x.dtype), product_of(x.shape[a] for a in axis) - correction
     if count <= 0:
         return _not_a_number(x, axis, keepdims)
+    if x.device.kind == "cpu":
+        return spread(x, axis, keepdims, dtype, count)
     mean = _prepare_mean(x, axis, True)
-    spread = reducer(x, axis, keepdims, _reduction("sum", dtype, count, True))
-    return lambda values: spread(values, mean(values))
+    squares = reducer(x, axis, keepdims, _reduction("sum", dtype, count, True))
+    return lambda values: squares(values, mean(values))
 
 
 def _not_a_number(x: Layout, axis: Shape, keepdims: bool) -> Prepared:

@@ -183,3 +183,79 @@ def test_short_rows_and_long_pieces_of_rows(device, generator, shape, dtype):
         numpy.testing.assert_allclose(
             numpy.asarray(tensor.var(y, axis)), x.var(axis), rtol=1e-6 if single else 1e-14
         )
+
+
+# The others take the mean first, rounded, and NumPy's form adds row to row.
+merges_blocks = pytest.mark.parametrize(
+    "device",
+    [each for each in tensor.devices() if each.backend == "opencl" and each.kind == "cpu"],
+    ids=lambda each: each.spec,
+    indirect=True,
+)
+
+
+def var(x, axis=None, **named):
+    return numpy.asarray(tensor.var(tensor.asarray(x), axis, **named))
+
+
+@merges_blocks
+@pytest.mark.parametrize("offset", [0, 1e4])
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [
+        ((1,), 0),
+        ((2,), 0),
+        ((2049,), 0),
+        ((100003,), 0),  # chunks
+        ((33, 63), 1),  # eight rows at once, and one
+        ((3, 200000), 1),
+        ((7, 50), 0),  # less than eight rows
+        ((17, 9000), 0),  # two pieces of rows
+        ((200003, 3), 0),  # rows end to end
+        ((5000, 300), 0),  # chunks of columns
+        ((9, 40, 33, 6), (0, 2)),
+        ((9, 40, 33, 6), (0, 3)),
+        ((64, 30, 100), (0, 2)),
+    ],
+    ids=str,
+)
+def test_variance_is_that_of_float64(device, generator, shape, axis, offset):
+    x = (generator.normal(size=shape) + offset).astype(numpy.float32)
+    exact = x.astype(numpy.float64)
+    numpy.testing.assert_allclose(var(x, axis), exact.var(axis), 1e-6)
+    numpy.testing.assert_allclose(var(x.T, None), exact.var(), 1e-6)
+    count, corrected = exact.size / exact.var(axis).size, var(exact, axis, keepdims=True, correction=-2.5)
+    numpy.testing.assert_allclose(corrected, exact.var(axis, keepdims=True) * count / (count + 2.5), 1e-12)
+
+
+@merges_blocks
+@pytest.mark.parametrize("shape", [(9,), (100003,), (9, 40), (5000, 33), (3, 70)], ids=str)
+def test_variance_with_one_far_away_and_of_constants(device, generator, shape):
+    x = (generator.normal(size=shape) + 1).astype(numpy.float32)
+    x[0] = 1e6
+    numpy.testing.assert_allclose(var(x, 0), x.astype(numpy.float64).var(0), 3e-6)
+    assert not var(numpy.full(shape, 0.1, numpy.float32), 0).any()
+    assert not var(numpy.full(shape, 0.1, numpy.float32)).any()
+
+
+@merges_blocks
+@pytest.mark.parametrize("shape", [(17, 40), (12, 9000), (2, 5), (50, 4500), (200, 3), (40, 20)], ids=str)
+@pytest.mark.parametrize("value", [numpy.inf, -numpy.inf, numpy.nan, 1e25])
+def test_variance_is_finite_where_numpys_is(device, shape, value):
+    for axis in (0, 1):
+        for place in (0, 1, shape[axis] - 1, shape[axis] // 2):
+            x = numpy.linspace(-1e17, 1e17, shape[0] * shape[1], dtype=numpy.float32).reshape(shape)
+            x.swapaxes(0, axis)[place, 1::2] = value
+            with numpy.errstate(all="ignore"):
+                expected = x.var(axis)
+            numpy.testing.assert_allclose(var(x, axis), expected, 1e-5)
+
+
+@merges_blocks
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int64", "float64"])
+def test_variance_of_other_dtypes(device, generator, dtype):
+    x = generator.integers(0, 200, (300, 70)).astype(dtype)
+    for axis in (None, 0, 1):
+        exact = x.astype(numpy.float64).var(axis)
+        numpy.testing.assert_allclose(var(x, axis), exact, 1e-12 if dtype == "float64" else 1e-6)
+        numpy.testing.assert_allclose(var(x[::2, ::-1], axis), x[::2, ::-1].astype(float).var(axis), 1e-6)
