@@ -11,7 +11,8 @@
 //             `each_column` columns of these two axes.
 //
 // Results that are too many for any cache go past it (`STREAMED`), block by block: to store them in the ordinary way
-// would read the lines first that they overwrite, a third of a copy's traffic.
+// would read the lines first that they overwrite, a third of a copy's traffic. Such stores are ordered by nothing but locks:
+// the driver takes one before it says that a kernel has ended.
 #pragma clang diagnostic ignored "-Wpass-failed"  // some expressions cannot be vectorised
 #define UNROLL_AXES
 #define BLOCK 256
