@@ -3,7 +3,6 @@
 //   arg_rows, arg_columns  the same for argmax; they write indices within the reduced part.
 //   arg_chunks  chooses among the chunks' indices, an item per `each` outputs.
 #include "reduction_cpu.h"
-#include "turn.h"
 
 #define SEARCHED 512
 
@@ -45,26 +44,15 @@ inline T_ACC dense(__global const T_IN *from, const long n) {
   return COMBINE(one, rest);
 }
 
-// Eight short and dense rows side by side: turned, vector i holds their elements i.
+// Eight short and dense rows side by side.
 inline vector eight_short(__global const T_IN *from, const int n, const long next) {
   vector total = (vector)(IDENTITY);
-  int i = 0;
-#define ADD(raw)                                                                                         \
+#define ADD(i, raw)                                                                                      \
   {                                                                                                      \
     const vector each = __builtin_convertvector(raw, vector);                                            \
     total = COMBINE(total, each);                                                                        \
   }
-#define READ8(row) const dense_in r##row = *(__global const vector_in *)(from + row * next + i);
-#define ELEMENT(row) from[row * next + i]
-  for (; i + 8 <= n; i += 8) {
-    READ8(0) READ8(1) READ8(2) READ8(3) READ8(4) READ8(5) READ8(6) READ8(7)
-    TURN(dense_in)
-    ADD(c0) ADD(c1) ADD(c2) ADD(c3) ADD(c4) ADD(c5) ADD(c6) ADD(c7)
-  }
-  for (; i < n; ++i) {
-    const dense_in raw = (dense_in)(ELEMENT(0), ELEMENT(1), ELEMENT(2), ELEMENT(3), ELEMENT(4), ELEMENT(5), ELEMENT(6), ELEMENT(7));
-    ADD(raw)
-  }
+  EIGHT_ROWS(ADD)
   return total;
 }
 
@@ -205,11 +193,10 @@ inline long best_of(__global const T_IN *from, const long n) {
   return best + place_of(value, from + best, n - best);
 }
 
-// Eight short and dense rows side by side, in vectors: turned, vector i holds their elements i.
+// Eight short and dense rows side by side.
 typedef __typeof__((vector)(0) > (vector)(0)) places;  // as wide as the elements, for choosing by lanes
 inline void best_of_eight(__global const T_IN *from, const int n, const long next, __global long *to) {
-#define ELEMENT(row) from[row * next + i]
-#define TAKE(other, place)                                                                               \
+#define TAKE(place, other)                                                                               \
   {                                                                                                      \
     const places better = BETTER(other, value);                                                          \
     value = better ? other : value;                                                                      \
@@ -217,17 +204,7 @@ inline void best_of_eight(__global const T_IN *from, const int n, const long nex
   }
   vector value = (vector)(from[0], from[next], from[2 * next], from[3 * next], from[4 * next], from[5 * next], from[6 * next], from[7 * next]);
   places best = (places)(0);
-  int i = 0;
-  for (; i + 8 <= n; i += 8) {
-#define READ8(row) const vector r##row = *(__global const vector_in *)(from + row * next + i);
-    READ8(0) READ8(1) READ8(2) READ8(3) READ8(4) READ8(5) READ8(6) READ8(7)
-    TURN(vector)
-    TAKE(c0, i) TAKE(c1, i + 1) TAKE(c2, i + 2) TAKE(c3, i + 3) TAKE(c4, i + 4) TAKE(c5, i + 5) TAKE(c6, i + 6) TAKE(c7, i + 7)
-  }
-  for (; i < n; ++i) {
-    const vector other = (vector)(ELEMENT(0), ELEMENT(1), ELEMENT(2), ELEMENT(3), ELEMENT(4), ELEMENT(5), ELEMENT(6), ELEMENT(7));
-    TAKE(other, i)
-  }
+  EIGHT_ROWS(TAKE)
   for (int row = 0; row < 8; ++row) to[row] = best[row];
 }
 

@@ -10,7 +10,6 @@
 //                          behind all of these, their M2; if not, the variances.
 //   var_chunks             merges the chunks, an item per `each` outputs.
 #include "reduction_cpu.h"
-#include "turn.h"
 
 #define BLOCK_OF_ROWS 512  // so that errors grow with the root of the length at most
 #define DISTANCE(v) ((T_ACC)(v) - pivot - middle)
@@ -87,27 +86,16 @@ static inline __attribute__((always_inline)) T_ACC total(__global const T_IN *ba
   return sum;
 }
 
-// The squares of eight short and dense rows side by side: turned, vector i holds their elements i.
+// The squares of eight short and dense rows side by side.
 static inline vector eight_short(__global const T_IN *from, const int n, const long next) {
   vector elements[SHORT], sum = (vector)(0), squares = (vector)(0);
-  int i = 0;
-#define READ8(row) const dense_in r##row = *(__global const vector_in *)(from + row * next + i);
-#define ELEMENT(row) from[row * next + i]
-#define KEEP(k, raw) elements[i + k] = __builtin_convertvector(raw, vector);
-  for (; i + 8 <= n; i += 8) {
-    READ8(0) READ8(1) READ8(2) READ8(3) READ8(4) READ8(5) READ8(6) READ8(7)
-    TURN(dense_in)
-    KEEP(0, c0) KEEP(1, c1) KEEP(2, c2) KEEP(3, c3) KEEP(4, c4) KEEP(5, c5) KEEP(6, c6) KEEP(7, c7)
-  }
-  for (; i < n; ++i) {
-    const dense_in raw = (dense_in)(ELEMENT(0), ELEMENT(1), ELEMENT(2), ELEMENT(3), ELEMENT(4), ELEMENT(5), ELEMENT(6), ELEMENT(7));
-    KEEP(0, raw)
-  }
+#define KEEP(i, raw) elements[i] = __builtin_convertvector(raw, vector);
+  EIGHT_ROWS(KEEP)
   const vector second = elements[min(1, n - 1)], third = elements[min(2, n - 1)];
   const vector pivot = MEDIAN(elements[0], second, third);
-  for (i = 0; i < n; ++i) sum += elements[i] - pivot;
+  for (int i = 0; i < n; ++i) sum += elements[i] - pivot;
   const vector middle = sum / (T_ACC)n;
-  for (i = 0; i < n; ++i) {
+  for (int i = 0; i < n; ++i) {
     const vector distance = elements[i] - pivot - middle;
     squares += distance * distance;
   }

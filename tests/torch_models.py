@@ -87,7 +87,7 @@ def _resnet(torch: Any, counts: tuple[int, ...], narrows: bool, classes: int, sm
     def conv(channels: int, width: int, size: int, stride: int = 1) -> Any:
         return t.Conv2d(channels, width, size, stride, size // 2, bias=False)
 
-    class Block(t.Module):  # type: ignore[name-defined, misc]
+    class Block(t.Module):
         def __init__(self, channels: int, width: int, stride: int) -> None:
             super().__init__()
             if narrows:
@@ -135,7 +135,7 @@ def mobilenet_v2(torch: Any, classes: int, names: str, first_stride: int = 2) ->
     def conv(channels: int, width: int, size: int = 1, stride: int = 1, groups: int = 1) -> Any:
         return t.Conv2d(channels, width, size, stride, size // 2, groups=groups, bias=False)
 
-    class Residual(t.Module):  # type: ignore[name-defined, misc]
+    class Residual(t.Module):
         def __init__(self, channels: int, width: int, stride: int, expansion: int) -> None:
             super().__init__()
             wide = channels * expansion
@@ -216,7 +216,7 @@ def chargpt(torch: Any, vocabulary: int, context: int, depth: int, heads: int, c
     """GPT-2's blocks, without dropout."""
     t = torch.nn
 
-    class Place(t.Module):  # type: ignore[name-defined, misc]
+    class Place(t.Module):
         def __init__(self) -> None:
             super().__init__()
             self.weight = t.Parameter(torch.randn(context, channels))
@@ -224,7 +224,7 @@ def chargpt(torch: Any, vocabulary: int, context: int, depth: int, heads: int, c
         def forward(self, x: Any) -> Any:
             return x + self.weight[: x.shape[1]]
 
-    class Attention(t.Module):  # type: ignore[name-defined, misc]
+    class Attention(t.Module):
         def __init__(self) -> None:
             super().__init__()
             self.qkv, self.proj = t.Linear(channels, 3 * channels), t.Linear(channels, channels)
@@ -234,7 +234,7 @@ def chargpt(torch: Any, vocabulary: int, context: int, depth: int, heads: int, c
             seen = t.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
             return self.proj(seen.transpose(1, 2).reshape(x.shape))
 
-    class Block(t.Module):  # type: ignore[name-defined, misc]
+    class Block(t.Module):
         def __init__(self) -> None:
             super().__init__()
             self.norm1, self.norm2 = t.LayerNorm(channels), t.LayerNorm(channels)

@@ -94,8 +94,13 @@ class Term:
         return self.text.named(f"{x} > {b} ? {b} : {x} < -{b} ? -{b} : {x}")
 
     def _by(self, operator: str, other: Operand) -> "Term":
-        right = other.name if isinstance(other, Term) else f"NUMBER({float(other)!r})"  # type: ignore[arg-type]
+        right = other.name if isinstance(other, Term) else _literal(other)
         return self.text.named(f"flushed({self.name} {operator} {right})")
+
+
+def _literal(number: Any) -> str:
+    """A number of Python in OpenCL C, of the type that the kernel computes in."""
+    return f"NUMBER({float(number)!r})"
 
 
 def terms(names: Sequence[str], text: Text) -> dict[str, Term]:

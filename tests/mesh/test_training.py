@@ -82,10 +82,10 @@ def test_join_writes_nothing_without_a_folder(tmp_path: Path, monkeypatch: pytes
 
 def test_an_argument_that_does_not_exist_is_refused() -> None:
     with pytest.raises(TypeError, match="devise"):
-        mesh.join("127.0.0.1", devise="numpy")  # type: ignore[call-arg]
+        mesh.join("127.0.0.1", devise="numpy")
     job = mesh.Job(nn.models.mlp((8, 8, 1)), data="digits", optimizer=nn.SGD(lr=0.1), batch=8, steps=1)
     with pytest.raises(TypeError, match="thin"):  # only who joins can be
-        mesh.start(job, port=0, device="numpy", thin=True)  # type: ignore[call-arg]
+        mesh.start(job, port=0, device="numpy", thin=True)
 
 
 def test_every_choice_has_its_default_and_its_option() -> None:
