@@ -11,6 +11,18 @@ def best_devices() -> list[str]:
     return list({each.kind: each.spec for each in reversed(tensor.devices())}.values())[::-1]
 
 
+def opencl_devices() -> list[tensor.Device]:
+    """What kernels for any device and those for GPUs are launched on directly."""
+    return [each for each in tensor.devices() if each.backend == "opencl"]
+
+
+def opencl_cpus() -> list[tensor.Device]:
+    """What kernels for CPUs are launched on directly. They may take it for granted that memory is all of one
+    kind; a GPU then loses its context, and every test that follows in the process fails.
+    """
+    return [each for each in opencl_devices() if each.kind == "cpu"]
+
+
 def with_gpu_kernels() -> list[tensor.Device]:
     """All devices, and where there is no GPU a CPU that runs the kernels written for GPUs."""
     found = tensor.devices()

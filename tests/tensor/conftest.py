@@ -5,7 +5,7 @@ import pytest
 
 import tensor
 from tensor.dtypes import ALL
-from tests.devices import with_gpu_kernels
+from tests.devices import opencl_cpus, opencl_devices, with_gpu_kernels
 
 _DEVICES, _DEVICES_AND_GPU_KERNELS = tensor.devices(), with_gpu_kernels()
 
@@ -34,8 +34,7 @@ _ENOUGH_DTYPES = {"float32", "int64", "bool"}
 
 
 def _second_implementations() -> set[str]:
-    cpus = [each.spec for each in _DEVICES if each.kind == "cpu"]
-    return set(cpus[1:])
+    return {each.spec for each in opencl_cpus()[1:]}
 
 
 def _parameters(item: pytest.Item) -> dict[str, object]:
@@ -74,7 +73,7 @@ def device(request: pytest.FixtureRequest) -> tensor.Device:
 @pytest.fixture
 def opencl() -> tensor.Device:
     """The best OpenCL device; without one the test is skipped."""
-    found = next((each for each in tensor.devices() if each.backend == "opencl"), None)
+    found = next(iter(opencl_devices()), None)
     if found is None:
         pytest.skip("no OpenCL device here: " + " ".join(tensor.device_notes()))
     with tensor.use_device(found):

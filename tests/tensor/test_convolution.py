@@ -10,16 +10,13 @@ import tensor
 from tensor import convolution, convolution_cpu, convolution_gpu, gpu_tile
 from tensor.array import Shape
 from tensor.device import Device
-from tests.tensor.conftest import with_gpu_kernels
+from tests.devices import opencl_cpus, opencl_devices, with_gpu_kernels
 
 torch = pytest.importorskip("torch")
 
-KERNELS = [(each, None) for each in tensor.devices() if each.backend == "numpy"] + [
-    (each, kernels)
-    for each in tensor.devices()
-    if each.backend == "opencl"
-    for kernels in (convolution_cpu, convolution_gpu)
-]
+KERNELS = [(each, None) for each in tensor.devices() if each.backend == "numpy"]
+KERNELS += [(each, convolution_cpu) for each in opencl_cpus()]
+KERNELS += [(each, convolution_gpu) for each in opencl_devices()]
 KERNELS += [(each, None) for each in with_gpu_kernels() if each not in tensor.devices()]
 
 
@@ -30,7 +27,7 @@ def name(value: Any) -> str:
 
 @pytest.fixture(params=KERNELS, ids=name)
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Device:
-    """Every device, each OpenCL device once with the kernels for CPUs and once with those for GPUs."""
+    """Every device; OpenCL's with the kernels for GPUs, and its CPUs with those for CPUs as well."""
     chosen: tuple[Device, ModuleType | None] = request.param
     if chosen[1] is not None:
         real = convolution._launcher

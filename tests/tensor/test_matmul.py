@@ -11,14 +11,13 @@ import tensor
 from tensor import gemm, gemm_gpu, gemm_narrow, gpu_tile, reduce_launch
 from tensor.array import Array
 from tensor.device import Device
-from tests.tensor.conftest import with_gpu_kernels
+from tests.devices import opencl_cpus, opencl_devices, with_gpu_kernels
 
 matmul_module = sys.modules["tensor.matmul"]  # `tensor.matmul` is the function
 
 EVERY_DEVICE = pytest.mark.parametrize("device", tensor.devices(), ids=lambda device: device.spec)
-OPENCL_DEVICES = pytest.mark.parametrize(
-    "device", [each for each in tensor.devices() if each.backend == "opencl"], ids=lambda device: device.spec
-)
+OPENCL_DEVICES = pytest.mark.parametrize("device", opencl_devices(), ids=lambda device: device.spec)
+OPENCL_CPUS = pytest.mark.parametrize("device", opencl_cpus(), ids=lambda device: device.spec)
 
 
 def random(*shape: int) -> Any:
@@ -128,8 +127,13 @@ def launched(multiply: Multiply, a: Array, b: Array) -> Array:
     return output
 
 
-@OPENCL_DEVICES
-@pytest.mark.parametrize("multiply", [by_launch(gemm.launch_packed), small, on_gpu])
+@pytest.mark.parametrize(
+    ("device", "multiply"),
+    [(device, by_launch(gemm.launch_packed)) for device in opencl_cpus()]
+    + [(device, small) for device in opencl_cpus()]
+    + [(device, on_gpu) for device in opencl_devices()],
+    ids=lambda each: getattr(each, "spec", None),
+)
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ NARROW = [
 ]
 
 
-@OPENCL_DEVICES
+@OPENCL_CPUS
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
 @pytest.mark.parametrize(("M", "N", "K"), NARROW)

@@ -5,6 +5,7 @@ import pytest
 
 import tensor
 from tensor import reduce_launch
+from tests.devices import opencl_cpus
 
 GPU_KERNELS_TOO = True
 
@@ -188,7 +189,7 @@ def test_short_rows_and_long_pieces_of_rows(device, generator, shape, dtype):
 # The others take the mean first, rounded, and NumPy's form adds row to row.
 merges_blocks = pytest.mark.parametrize(
     "device",
-    [each for each in tensor.devices() if each.backend == "opencl" and each.kind == "cpu"],
+    opencl_cpus(),
     ids=lambda each: each.spec,
     indirect=True,
 )

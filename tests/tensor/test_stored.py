@@ -6,7 +6,7 @@ import pytest
 
 import tensor
 from tensor.errors import DTypeError, ExchangeError
-from tests.tensor.conftest import with_gpu_kernels
+from tests.devices import with_gpu_kernels
 
 NAMES = ["float16", "bfloat16"]
 EVERY_ONE = numpy.arange(2**16, dtype=numpy.uint16)

@@ -11,10 +11,9 @@ from tensor import winograd_cpu
 from tensor.array import Shape
 from tensor.device import Device
 from tensor.geometry import geometry
+from tests.devices import opencl_cpus
 
 torch = pytest.importorskip("torch")
-
-CPUS = [each for each in tensor.devices() if each.backend == "opencl" and each.kind == "cpu"]
 
 # images [N, H, W, C], outputs, padding
 SHAPES = [
@@ -40,7 +39,7 @@ BLOCKS = {
 TOLERANCE = 2e-6  # of the largest value, as for the direct form
 
 
-@pytest.fixture(params=CPUS, ids=lambda each: each.spec)
+@pytest.fixture(params=opencl_cpus(), ids=lambda each: each.spec)
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Device:
     """Every CPU under OpenCL, with Winograd's form for small images too."""
     monkeypatch.setattr(winograd_cpu, "FEWEST_PIXELS", 0)
