@@ -11,6 +11,7 @@ import json
 import os
 import re
 import tempfile
+import uuid
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -79,11 +80,16 @@ def build_program(device: Device, source: str, options: Sequence[str]) -> tuple[
 
 
 def compiler_warnings(device: OpenCLDevice, source: str, options: Sequence[str]) -> str:
-    """What the compiler warns of, with source lines and carets; empty if nothing. Compiles anew."""
+    """What the compiler warns of, with source lines and carets; empty if nothing. Compiles anew.
+
+    Drivers have caches of their own, and out of NVIDIA's a program comes without its warnings; so the text
+    ends with a type that no text had before.
+    """
     import pyopencl
 
+    new = f"{source}\ntypedef int compiled_anew_{uuid.uuid4().hex};\n"
     with device.build_lock:
-        program = _compile(device, source, _options(device, options))
+        program = _compile(device, new, _options(device, options))
     log = program.get_build_info(device.raw, pyopencl.program_build_info.LOG)
     return warnings_shown(str(log), source)
 
