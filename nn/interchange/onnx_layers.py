@@ -163,12 +163,15 @@ def _global(op_type: str) -> Write:
 
 
 def _zero_pad2d(writer: Writer, layer: ZeroPad2d, blobs: Blobs, shapes: Shapes) -> str:
-    return _padded(writer, blobs[0], layer.before, layer.after, last=True)
+    """With its axes named, so that onnxruntime keeps it apart: up to 1.30 at least, it makes any other Pad
+    part of a pooling that follows, where a MaxPool takes no zeros and none may be as long as a window.
+    """
+    pads = writer.integers("pads", *layer.before, *layer.after)
+    return writer.op("Pad", blobs[0], pads, "", writer.integers("axes", 2, 3), last=True)
 
 
-def _padded(writer: Writer, blob: str, before: Size, after: Size, last: bool = False) -> str:
-    pads = writer.integers("pads", 0, 0, *before, 0, 0, *after)
-    return writer.op("Pad", blob, pads, last=last)
+def _padded(writer: Writer, blob: str, before: Size, after: Size) -> str:
+    return writer.op("Pad", blob, writer.integers("pads", 0, 0, *before, 0, 0, *after))
 
 
 def _random_crop(writer: Writer, layer: RandomCrop, blobs: Blobs, shapes: Shapes) -> str:

@@ -141,8 +141,11 @@ def padded_pool(call: Call) -> Value:
 
 
 def is_padded_pool(file: OnnxFile, found: Match) -> bool:
-    """Whether the image is padded alike on both sides, by half a window at most, as poolings can pad it."""
-    pool, pads = attributes(found.nodes["pool"]), pads_of(file, found.nodes["pad"])
+    """Whether the image is padded alike on both sides, by half a window at most, as poolings can pad it; by a
+    Pad that names no axes, since one that does is a layer of its own in files of ours.
+    """
+    pool, pad = attributes(found.nodes["pool"]), found.nodes["pad"]
+    pads = pads_of(file, pad) if len(pad.input) <= 3 else None
     own = pool.get("pads", [0, 0, 0, 0])
     plain = pool.get("auto_pad", "NOTSET") == "NOTSET" and not any(own[:2])
     counts = bool(pool.get("count_include_pad", 0)) and any(own)
@@ -155,22 +158,29 @@ def pads_of(file: OnnxFile, node: Any) -> tuple[list[int], list[int]] | None:
     """The zeros before and after, as (rows, columns) each, that a Pad puts around images; None if it does
     something else.
     """
-    given, others = attributes(node), [file.array(each) for each in node.input[2:] if each]
-    array = file.array(node.input[1]) if len(node.input) > 1 else given.get("pads")
-    zeros = given.get("mode", "constant") == "constant" and not given.get("value", 0)
-    zeros = zeros and all(each is not None and not each.any() for each in others)
-    pads = [] if array is None else [int(pad) for pad in numpy.ravel(array)]
-    if not zeros or len(pads) != 8 or any(pads[:2] + pads[4:6]) or min(pads) < 0:
+    given = attributes(node)
+    arrays: dict[int, Any] = {
+        place: file.array(name) for place, name in enumerate(node.input) if place and name
+    }
+    if any(each is None for each in arrays.values()):
         return None
-    return pads[2:4], pads[6:]
+    value, axes = arrays.get(2, given.get("value", 0)), numpy.ravel(arrays.get(3, numpy.arange(4)))
+    pads = numpy.reshape(arrays.get(1, given.get("pads", ())), (2, -1))
+    if given.get("mode", "constant") != "constant" or numpy.any(value) or pads.shape[1] != axes.size:
+        return None
+    sides = numpy.zeros((2, 4), numpy.int64)
+    sides[:, axes] = pads
+    if sides[:, :2].any() or sides.min() < 0:
+        return None
+    return sides[0, 2:].tolist(), sides[1, 2:].tolist()
 
 
 def _pad(call: Call) -> Value:
     pads = pads_of(call.reading.file, call.node)
     if pads is None:
         raise call.error(
-            "it pads with other values than zeros, other axes than rows and columns (or names them), or by "
-            "numbers that are negative or computed"
+            "it pads with other values than zeros, other axes than rows and columns, or by numbers that are "
+            "negative or computed"
         )
     return call.layer(ZeroPad2d(*pads), call.image())
 

@@ -63,6 +63,8 @@ LAYERS: dict[str, Case] = {
     "Upsample bilinear": (S(nn.Upsample((2, 3), "bilinear")), (4, 3, 2)),
     "ZeroPad2d": (S(nn.ZeroPad2d((1, 0), (2, 3)), nn.AvgPool2d(2, 3)), (4, 3, 2)),
     "ZeroPad2d on both sides": (S(nn.ZeroPad2d(1, 1)), (4, 3, 2)),
+    "ZeroPad2d before MaxPool2d": (S(nn.ZeroPad2d(1, 1), nn.MaxPool2d(3, 2)), (4, 3, 2)),
+    "ZeroPad2d before AvgPool2d": (S(nn.ZeroPad2d(1, 1), nn.AvgPool2d(3, 2)), (4, 3, 2)),
     "MultiHeadAttention": (S(nn.MultiHeadAttention(8, 2, causal=True)), (5, 8)),
     "SelfAttention": (S(nn.SelfAttention(2)), (5, 12)),
     "Embedding": (S(nn.Embedding(7, 4), nn.PositionalEmbedding(5, 4)), (5,)),
@@ -134,8 +136,12 @@ def channels_first(x: Any) -> Any:
     return numpy.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x
 
 
-def of_onnxruntime(path: Path, x: Any) -> Any:
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+def of_onnxruntime(path: Path, x: Any, as_written: bool = False) -> Any:
+    """As users have it, or without its optimisations, of which 1.30 has a wrong one of Pad and a pooling."""
+    options = onnxruntime.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     x = x.astype(numpy.int64) if x.dtype == numpy.int32 else channels_first(x)
     return session.run(None, {"input": x})[0]
 
