@@ -7,6 +7,9 @@ takes host memory asks here before.
 import os
 from pathlib import Path
 
+from tensor.memory import mebibytes
+
+_LITTLE_BYTES = 64 * 2**20  # to ask the system costs 50 µs
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -25,6 +28,18 @@ def available_bytes() -> int | None:
     """What can still be taken without swapping; None if the system does not tell."""
     found = (_available_here(), _available_in_container(), _available_to_process())
     return min((each for each in found if each is not None), default=None)
+
+
+def require(size_bytes: int) -> None:
+    """Raise MemoryError, as allocating does on systems that promise no more than they have, unless so many
+    bytes are free or they are few."""
+    if size_bytes <= _LITTLE_BYTES:
+        return
+    free_bytes = available_bytes()
+    if free_bytes is not None and size_bytes > free_bytes:
+        raise MemoryError(
+            f"{mebibytes(size_bytes)} are needed, and this machine has {mebibytes(free_bytes)} free"
+        )
 
 
 def _available_here() -> int | None:

@@ -7,11 +7,12 @@ numbers (divide, exp, …) convert integers to float32.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from math import prod
 from typing import Any, Literal
 
 import numpy
 
-from tensor import dtypes
+from tensor import dtypes, machine_memory
 from tensor.array import Array, Layout, Operand, layout_like
 from tensor.constants import PLAIN, operands
 from tensor.dtypes import DType
@@ -78,7 +79,8 @@ def dtypes_of(operation: Operation, *inputs: DType) -> tuple[DType, DType]:
 
 def _run_numpy(operation: Operation, *inputs: Any) -> Any:
     compute, result = dtypes_of(operation, *(each.dtype for each in inputs))
-    broadcast_shape(operation.name, *(each.shape for each in inputs))  # our error, not NumPy's
+    shape = broadcast_shape(operation.name, *(each.shape for each in inputs))  # our error, not NumPy's
+    machine_memory.require(prod(shape) * result.itemsize)
     values = [each.astype(compute, copy=False) for each in inputs[-2:]]
     output = numpy.asarray(operation.definition(*inputs[:-2], *values), result)
     return output.copy() if any(output is each for each in inputs) else output

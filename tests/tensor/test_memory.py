@@ -329,6 +329,9 @@ def test_memory_that_the_host_does_not_have_is_refused(device, monkeypatch):
     monkeypatch.setattr(machine_memory, "available_bytes", lambda: 100 * 2**20)
     with pytest.raises(tensor.errors.OutOfMemoryError, match=r"this machine has 100\.0 MiB free"):
         tensor.empty(200 * 2**20 + tensor.memory().peak_bytes, tensor.uint8)
+    column, row = tensor.ones((2**13, 1)), tensor.ones((1, 2**13))
+    with pytest.raises(tensor.errors.OutOfMemoryError, match=r"this machine has 100\.0 MiB free"):
+        column + row
     assert tensor.ones(1000).shape == (1000,)
 
 
