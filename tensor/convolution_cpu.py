@@ -16,6 +16,7 @@ MOST_PIXELS = 96  # of one group: 16 or 24 tiles, no more than MOST_TILES of con
 FIRST_CACHE_FLOATS = 5120  # of the images and dy that one pass over the pixels touches (docs/log.md)
 LARGEST_OUTPUTS = 128  # of one group that sums gradients of weights
 SUMS_OF_GROUP = 65536  # that it keeps in the second cache while it goes through the pixels
+FEWEST_PIXELS = 64  # of a part, whose sums are written and read once more; and of one pass over them
 
 
 def _vectors(columns: int) -> int:
@@ -134,10 +135,11 @@ def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
         sizes.weights, SUMS_OF_GROUP // outputs_per_group, 12
     )  # both tile heights divide 12
     blocks = ceil_div(sizes.O, outputs_per_group) * ceil_div(sizes.weights, weights_per_group)
-    lines_per_part = ceil_div(lines, ceil_div(4 * device.compute_units, blocks))
+    fewest_lines = ceil_div(FEWEST_PIXELS, sizes.Q)
+    lines_per_part = max(fewest_lines, ceil_div(lines, ceil_div(4 * device.compute_units, blocks)))
     parts = ceil_div(lines, lines_per_part)
     line_floats = sizes.stride[0] * width * sizes.C + sizes.Q * width_of_tile
-    lines_per_pass = min(lines_per_part, max(ceil_div(64, sizes.Q), FIRST_CACHE_FLOATS // line_floats))
+    lines_per_pass = min(lines_per_part, max(fewest_lines, FIRST_CACHE_FLOATS // line_floats))
     sums = scratch(device, parts * sizes.weights * columns)
     panels = scratch(device, parts * blocks * lines_per_pass * sizes.Q * width_of_tile)
     built(device, "conv_cpu.cl", "conv_weight_parts", {"TILE_VECTORS": vectors})(

@@ -128,6 +128,19 @@ def test_tiles_for_few_columns(
     test_three_directions(device, (3, 12, 12, 20), (50, 5, 5, 20), (1, 1), (0, 0), (1, 1), 1)
 
 
+@pytest.mark.parametrize("device", opencl_cpus(), ids=lambda each: each.spec)
+def test_gradients_of_little_need_little_memory_on_many_units(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "compute_units", 64)
+    x = tensor.asarray(random(6, 8, 8, 8), device=device)
+    with tensor.use_device(device):
+        tensor.reset_peak_memory()
+        before = tensor.memory().in_use_bytes
+        tensor.conv2d_backward_weights(x, x, (5, 5), padding=(2, 2))
+        assert tensor.memory().peak_bytes - before < 20 * x.size_bytes
+
+
 def test_views_and_offsets(device: Device) -> None:
     x, w = random(3, 10, 9, 4), random(6, 3, 3, 4)
     ours_x = tensor.permute_dims(tensor.asarray(x.transpose(0, 3, 1, 2).copy(), device=device), (0, 2, 3, 1))[
