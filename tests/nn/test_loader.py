@@ -206,7 +206,7 @@ def test_a_program_may_end_in_the_middle(tmp_path: Path) -> None:
         "batches = iter(nn.data.Loader(digits.training, batch=10, epochs=1000, device='numpy'))\n"
         "print(len(next(batches).samples))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(nn.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # packages may lie anywhere there
     run = subprocess.run(
         [sys.executable, "-c", program],
         env=environment,
