@@ -211,6 +211,7 @@ def _set_where(target: Array, plan: Plan, values: Array) -> bool:
     values = reshape(values, (*rest[:first], *(1,) * covered, *rest[first:]))
     require_broadcast("x[mask] = value", values.shape, target.shape)
     (mask,) = on_device((plan.picks[0].by,), target.device)
+    mask = copy(mask) if mask.storage is target.storage else mask
     mask = reshape(mask, mask.shape + (1,) * (target.ndim - first - covered))
     _ASSIGN_WHERE(target, mask, values)
     return True

@@ -100,6 +100,14 @@ def test_writing_an_array_to_a_part_of_itself(table):
     assert values(table) == theirs.tolist()
 
 
+def test_a_mask_that_is_a_part_of_what_is_written(device, generator):
+    theirs = generator.random((300, 200)) < 0.5
+    ours = tensor.asarray(theirs)
+    ours[:, ours[7]] = False
+    theirs[:, theirs[7]] = False
+    assert numpy.array_equal(ours.numpy(), theirs)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float64", "complex64", "uint16"])
 def test_every_dtype(device, dtype):
     x = numpy.arange(12).reshape(3, 4).astype(dtype)
