@@ -3,7 +3,7 @@
 // Defines: OPERANDS(EACH) the list EACH(A, a) EACH(B, b) … of inputs · T_OUT, T_A, T_B, … element types · COMPUTE_A, …
 // the types in which EXPRESSION sees a, b, … · READ_A(x), …, WRITE(x) from and to the element types · STATEMENTS that come before it, if any · EXPRESSION · COMPUTE what it is
 // computed in · INTEGER whether that is an integer type · WIDE 1 where a size or stride needs 64 bits · INDEX uint or
-// ulong, in which places are counted
+// ulong, in which places are counted · OVERWRITES, if the output is an input too, at the same places
 //
 // The arguments begin with memory: out, out_offset, A, a_offset, …; what follows depends on shapes and strides alone.
 #include "common.h"
@@ -18,8 +18,13 @@
 #define STATEMENTS
 #endif
 
-#define MEMORY_ARGUMENT(X, x) , __global const T_##X *restrict X, const long x##_offset
-#define MEMORY __global T_OUT *restrict OUT, const long out_offset OPERANDS(MEMORY_ARGUMENT)
+#ifdef OVERWRITES
+#define RESTRICT
+#else
+#define RESTRICT restrict
+#endif
+#define MEMORY_ARGUMENT(X, x) , __global const T_##X *RESTRICT X, const long x##_offset
+#define MEMORY __global T_OUT *RESTRICT OUT, const long out_offset OPERANDS(MEMORY_ARGUMENT)
 #define STEP_ARGUMENT(X, x) , const int x##_step
 #define STRIDES_ARGUMENT(X, x) , AXES(x##_strides)
 #define ALL_OPERANDS(EACH) EACH(OUT, out) OPERANDS(EACH)

@@ -32,7 +32,11 @@
     (TO)[j] = WRITE(EXPRESSION);                                                                       \
   }
 
+#ifdef OVERWRITES
+#define STREAMED(elements) 0  // what is overwritten has been read, so its lines are in a cache
+#else
 #define STREAMED(elements) ((elements) * sizeof(T_OUT) >= 32 << 20)  // bytes
+#endif
 #define LINE (32 / (int)sizeof(T_OUT))
 typedef T_OUT line __attribute__((ext_vector_type(LINE)));
 inline void stream(__global T_OUT *to, const T_OUT *from, const int count) {

@@ -322,7 +322,7 @@ class Array:
         return _elementwise.add(other, self)
 
     def __iadd__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.add(self, other))
+        return _in_place.add(self, other)
 
     def __sub__(self, other: Operand) -> "Array":
         return _elementwise.subtract(self, other)
@@ -331,7 +331,7 @@ class Array:
         return _elementwise.subtract(other, self)
 
     def __isub__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.subtract(self, other))
+        return _in_place.subtract(self, other)
 
     def __mul__(self, other: Operand) -> "Array":
         return _elementwise.multiply(self, other)
@@ -340,7 +340,7 @@ class Array:
         return _elementwise.multiply(other, self)
 
     def __imul__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.multiply(self, other))
+        return _in_place.multiply(self, other)
 
     def __truediv__(self, other: Operand) -> "Array":
         return _elementwise.divide(self, other)
@@ -349,7 +349,7 @@ class Array:
         return _elementwise.divide(other, self)
 
     def __itruediv__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.divide(self, other))
+        return _in_place.divide(self, other)
 
     def __floordiv__(self, other: Operand) -> "Array":
         return _elementwise.floor_divide(self, other)
@@ -358,7 +358,7 @@ class Array:
         return _elementwise.floor_divide(other, self)
 
     def __ifloordiv__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.floor_divide(self, other))
+        return _in_place.floor_divide(self, other)
 
     def __mod__(self, other: Operand) -> "Array":
         return _elementwise.remainder(self, other)
@@ -367,7 +367,7 @@ class Array:
         return _elementwise.remainder(other, self)
 
     def __imod__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.remainder(self, other))
+        return _in_place.remainder(self, other)
 
     def __pow__(self, other: Operand) -> "Array":
         return _elementwise.pow(self, other)
@@ -376,7 +376,7 @@ class Array:
         return _elementwise.pow(other, self)
 
     def __ipow__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.pow(self, other))
+        return _in_place.pow(self, other)
 
     def __and__(self, other: Operand) -> "Array":
         return _elementwise.bitwise_and(self, other)
@@ -385,7 +385,7 @@ class Array:
         return _elementwise.bitwise_and(other, self)
 
     def __iand__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.bitwise_and(self, other))
+        return _in_place.bitwise_and(self, other)
 
     def __or__(self, other: Operand) -> "Array":
         return _elementwise.bitwise_or(self, other)
@@ -394,7 +394,7 @@ class Array:
         return _elementwise.bitwise_or(other, self)
 
     def __ior__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.bitwise_or(self, other))
+        return _in_place.bitwise_or(self, other)
 
     def __xor__(self, other: Operand) -> "Array":
         return _elementwise.bitwise_xor(self, other)
@@ -403,7 +403,7 @@ class Array:
         return _elementwise.bitwise_xor(other, self)
 
     def __ixor__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.bitwise_xor(self, other))
+        return _in_place.bitwise_xor(self, other)
 
     def __lshift__(self, other: Operand) -> "Array":
         return _elementwise.bitwise_left_shift(self, other)
@@ -412,7 +412,7 @@ class Array:
         return _elementwise.bitwise_left_shift(other, self)
 
     def __ilshift__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.bitwise_left_shift(self, other))
+        return _in_place.bitwise_left_shift(self, other)
 
     def __rshift__(self, other: Operand) -> "Array":
         return _elementwise.bitwise_right_shift(self, other)
@@ -421,7 +421,7 @@ class Array:
         return _elementwise.bitwise_right_shift(other, self)
 
     def __irshift__(self, other: Operand) -> "Array":
-        return self._become(_elementwise.bitwise_right_shift(self, other))
+        return _in_place.bitwise_right_shift(self, other)
 
     def __matmul__(self, other: "Array") -> "Array":
         return _matmul(self, other)
@@ -430,17 +430,7 @@ class Array:
         return _matmul(other, self)
 
     def __imatmul__(self, other: "Array") -> "Array":
-        return self._become(_matmul(self, other))
-
-    def _become(self, values: "Array") -> "Array":
-        """Write what an in-place operator computed, if it has this array's shape and dtype."""
-        if values.dtype != self.dtype:
-            raise DTypeError(
-                f"An in-place operation gave {values.dtype.name} for an array of {self.dtype.name}; "
-                "write x = x + y instead, or use astype first."
-            )
-        _indexing.set_item(self, ..., values)
-        return self
+        return _in_place.become(self, _matmul(self, other))
 
     def __neg__(self) -> "Array":
         return _elementwise.negative(self)
@@ -496,6 +486,7 @@ from tensor import conversion as _conversion  # noqa: E402
 from tensor import discovery as _discovery  # noqa: E402
 from tensor import dlpack as _dlpack  # noqa: E402
 from tensor import elementwise as _elementwise  # noqa: E402
+from tensor import in_place as _in_place  # noqa: E402
 from tensor import indexing as _indexing  # noqa: E402
 from tensor import namespace as _namespace  # noqa: E402
 from tensor import views as _views  # noqa: E402

@@ -46,6 +46,11 @@ def is_reachable(x: Array) -> bool:
     return x.on_host or (isinstance(device, OpenCLDevice) and shares_host_memory(device))
 
 
+def is_over_host_memory(x: Array) -> bool:
+    """Whether a device computes in memory of NumPy's here, over which other arrays may lie too."""
+    return isinstance(x.buffer, _host_buffer_class())
+
+
 def array_over(values: HostArray, device: Device) -> Array | None:
     """An array on `device` whose memory is that of `values`, or None where that cannot be.
 

@@ -9,7 +9,6 @@ from tensor.array import Array, Shape
 from tensor.axes import one_axis
 from tensor.constants import constant
 from tensor.conversion import astype
-from tensor.elementwise import add
 from tensor.errors import BadIndexTypeError, DTypeError, ShapeError
 from tensor.gather import GATHER, picked_shape
 from tensor.index_add import INDEX_ADD
@@ -171,7 +170,7 @@ def index_add(x: Array, key: Any, values: Any) -> None:
         values, indices, options = _prepared(target, plan, _values(values, target))
         INDEX_ADD(target, values, *indices, **options)
     else:
-        assign(target, add(target, _fitted(_values(values, target), target.shape)))
+        target += _fitted(_values(values, target), target.shape)
 
 
 def _fitted(values: Array, shape: Shape) -> Array:
@@ -191,7 +190,7 @@ def _where_numpy(x: Any, mask: Any, values: Any) -> None:
 
 
 def _where_opencl(x: Array, mask: Array, values: Array) -> None:
-    launch("a ? b : c", x.dtype, x, (mask, values, x))
+    launch("a ? b : c", x.dtype, x, (mask, values, x), overwrites=True)
 
 
 _ASSIGN_WHERE = primitive("assign_where", numpy=_where_numpy, opencl=_where_opencl, in_place=True)

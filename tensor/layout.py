@@ -49,6 +49,19 @@ def broadcast_strides(shape: Shape, strides: Shape, target: Shape) -> Shape:
     return (0,) * missing + tuple(repeated)
 
 
+@lru_cache(maxsize=4096)
+def are_apart(shape: Shape, strides: Shape) -> bool:
+    """Whether no two elements lie in one place; False also for some that interleave."""
+    reach = 0  # how far the axes with smaller steps go
+    for step, size in sorted(
+        (abs(step), size) for step, size in zip(strides, shape, strict=True) if size > 1
+    ):
+        if step <= reach:
+            return False
+        reach += step * (size - 1)
+    return True
+
+
 def collapse(shape: Shape, operands: tuple[Shape, ...]) -> tuple[list[int], list[list[int]]]:
     """Join neighbouring axes that every operand walks as one, and drop axes of size 1; at least one axis
     remains."""

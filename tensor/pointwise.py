@@ -45,11 +45,16 @@ def _c_name(dtype: DType) -> str:
 
 @lru_cache(maxsize=8192)
 def prepare(
-    expression: str, compute: DType, output: Layout, *inputs: Layout, statements: str = ""
+    expression: str,
+    compute: DType,
+    output: Layout,
+    *inputs: Layout,
+    statements: str = "",
+    overwrites: bool = False,
 ) -> Preset | None:
     """The launch of output[…] = expression of inputs, evaluated in `compute`; made once for the same layouts.
 
-    `statements` come before the expression.
+    `statements` come before the expression. `overwrites` says that the output is an input too.
 
     Call it with the output and the inputs, which are broadcast to its shape. The kernel itself depends on
     dtypes only, never on the shape. None if there is nothing to compute.
@@ -63,14 +68,19 @@ def prepare(
     lanes = 4 if max(each.itemsize for each in (compute, output.dtype, *types)) <= 4 else 2
     plan = elementwise_plan(0 if is_cpu else device.compute_units, lanes, shape, output.strides, *strides)
     defines = _defines(expression, statements, compute, output.dtype, types) | dict(plan.defines)
+    if overwrites:
+        defines["OVERWRITES"] = 1
     file = "elementwise_cpu.cl" if is_cpu else "elementwise_gpu.cl"
     kernel = built(device, file, plan.kernel, defines)
     return Preset(kernel, plan.global_size, plan.local_size, plan.numbers)
 
 
-def launch(expression: str, compute: DType, output: Array, inputs: Sequence[Array]) -> None:
+def launch(
+    expression: str, compute: DType, output: Array, inputs: Sequence[Array], overwrites: bool = False
+) -> None:
     """Prepare and launch at once."""
-    ready = prepare(expression, compute, output.layout, *[each.layout for each in inputs])
+    layouts = [each.layout for each in inputs]
+    ready = prepare(expression, compute, output.layout, *layouts, overwrites=overwrites)
     if ready is not None:
         ready(output, *inputs)
 

@@ -19,7 +19,7 @@ from tensor.array import Array, Shape
 from tensor.constants import constant
 from tensor.device import Device
 from tensor.discovery import device as find_device
-from tensor.elementwise import add, less
+from tensor.elementwise import less
 from tensor.errors import DTypeError, NumberError, RecordError, ShapeError
 from tensor.gather import take_unchecked
 from tensor.memory import outside_scopes
@@ -206,7 +206,7 @@ class Generator:
             self._number += 1
             return
         with not_recording_calls():
-            assign(self._counter, add(self._counter, 1))
+            self._counter += 1
 
 
 def _integers(values: Any) -> Shape:

@@ -77,7 +77,8 @@ def dtypes_of(operation: Operation, *inputs: DType) -> tuple[DType, DType]:
     return compute, dtypes.bool_ if operation.result == "bool" else common
 
 
-def _run_numpy(operation: Operation, *inputs: Any) -> Any:
+def run_numpy(operation: Operation, *inputs: Any) -> Any:
+    """The result by NumPy, in memory of its own."""
     compute, result = dtypes_of(operation, *(each.dtype for each in inputs))
     shape = broadcast_shape(operation.name, *(each.shape for each in inputs))  # our error, not NumPy's
     machine_memory.require(prod(shape) * result.itemsize)
@@ -109,7 +110,7 @@ OPERATIONS: dict[str, Operation] = {}
 def elementwise(operation: Operation) -> Primitive:
     """The primitive of an operation, in the table."""
     OPERATIONS[operation.name] = operation
-    definition, launch = partial(_run_numpy, operation), partial(_prepare, operation)
+    definition, launch = partial(run_numpy, operation), partial(_prepare, operation)
     return primitive(operation.name, numpy=definition, prepare=launch, stores=True)
 
 

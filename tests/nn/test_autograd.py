@@ -218,11 +218,12 @@ def test_writing_in_place_is_refused(device: Device) -> None:
         lambda y: y.__setitem__([0, 1], 1.0),
         lambda y: y.__setitem__(y > 0, 1.0),
         lambda y: tensor.index_add(y, ([0, 1], [0, 0]), 1.0),
+        lambda y: y.__iadd__(1.0),
     ],
-    ids=["slice", "index array", "mask", "index_add"],
+    ids=["slice", "index array", "mask", "index_add", "operator"],
 )
 def test_writing_into_what_depends_on_a_parameter_is_refused(
-    write: Callable[[Array], None], device: Device
+    write: Callable[[Array], object], device: Device
 ) -> None:
     network = nn.Sequential(nn.Linear(3, 3)).initialize(device)
 

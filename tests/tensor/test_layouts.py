@@ -142,3 +142,5 @@ def test_results_that_no_cache_holds(device: tensor.Device, dtype: str, shape: t
     line[9:] = line[8:-1]  # from a place where no line of memory begins
     assert numpy.array_equal(line[9:].numpy(), expected)
     assert line[:9].tolist() == [0] * 8 + [int(expected[0])]
+    array += line[9 : 9 + shape[1]]
+    assert numpy.array_equal(array.numpy(), values + values[0])
