@@ -35,3 +35,26 @@ static inline __attribute__((always_inline)) long position(long at, const int nd
 }
 
 #define POSITION(name, at) position(at, name##_ndim, name##_extent, name##_step)
+
+#ifdef BETTER
+// Chooses among the chunks: `chosen` has an index for each of them and each output; an item has `each` outputs.
+__kernel void arg_chunks(MEMORY(long), __global const long *restrict chosen, const long chosen_offset, const int chunks,
+                         const long each, PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced)) {
+  UNPACK_PARTS
+  const long last = min((long)(get_global_id(0) + 1) * each, kept_count);
+  for (long o = get_global_id(0) * each; o < last; ++o) {
+    __global const T_IN *base = x + x_offset + POSITION(kept, o);
+    long best = chosen[chosen_offset + o];
+    T_IN value = base[POSITION(reduced, best)];
+    for (int s = 1; s < chunks; ++s) {
+      const long index = chosen[chosen_offset + s * kept_count + o];
+      const T_IN other = base[POSITION(reduced, index)];
+      if (BETTER(other, value)) {
+        value = other;
+        best = index;
+      }
+    }
+    out[out_offset + o] = best;
+  }
+}
+#endif

@@ -1,7 +1,6 @@
 // Reductions on a CPU. See reduction.h for the defines, and reduction_cpu.h for `rows` and `columns`.
 //
 //   arg_rows, arg_columns  the same for argmax; they write indices within the reduced part.
-//   arg_chunks  chooses among the chunks' indices, an item per `each` outputs.
 #include "reduction_cpu.h"
 
 #define SEARCHED 512
@@ -305,27 +304,5 @@ __kernel void arg_columns(MEMORY(long), const long chunk, const long each, PART_
     BETTER_OF(IF_BETTER(0))
   }
   for (int j = 0; j < width; ++j) out[out_offset + get_global_id(1) * kept_count + o + j] = begin + indices[j];
-}
-
-// `chosen` has an index for each chunk and output.
-ONE_ITEM_A_GROUP
-__kernel void arg_chunks(MEMORY(long), __global const long *restrict chosen, const long chosen_offset, const int chunks,
-                         const long each, PART_ARGUMENTS(kept), PART_ARGUMENTS(reduced)) {
-  UNPACK_PARTS
-  const long last = min((long)(get_global_id(0) + 1) * each, kept_count);
-  for (long o = get_global_id(0) * each; o < last; ++o) {
-    __global const T_IN *base = x + x_offset + POSITION(kept, o);
-    long best = chosen[chosen_offset + o];
-    T_IN value = base[POSITION(reduced, best)];
-    for (int s = 1; s < chunks; ++s) {
-      const long index = chosen[chosen_offset + s * kept_count + o];
-      const T_IN other = base[POSITION(reduced, index)];
-      if (BETTER(other, value)) {
-        value = other;
-        best = index;
-      }
-    }
-    out[out_offset + o] = best;
-  }
 }
 #endif

@@ -1,35 +1,17 @@
 // Variance on a CPU, in one pass through memory. See reduction_cpu.h for what an item gets.
 //
 // Elements are taken block by block. A block stays in cache, or in registers, and is gone through twice: for its mean, and
-// for M2, the sum of the squared distances from that mean. It is merged with the (count, mean, M2) of those before it by the
-// rule of Chan, Golub and LeVeque (1983): with d the distance of the two means, M2 = M2a + M2b + d² na nb / (na + nb).
-// All elements count from a pivot, one of those of their output: rounding is that of the spread, not of the mean, and what is
-// constant has the variance 0 exactly. The pivot is the median of the first three, of which one may be far from the others.
+// for M2, the sum of the squared distances from that mean. See variance.h for how it is merged with those before it.
 //
 //   var_rows, var_columns  as `rows` and `columns` of reduction_cpu.cl. If there are chunks, they leave their means and,
 //                          behind all of these, their M2; if not, the variances.
-//   var_chunks             merges the chunks, an item per `each` outputs.
 #include "reduction_cpu.h"
+#include "variance.h"
 
 #define BLOCK_OF_ROWS 512  // so that errors grow with the root of the length at most
 #define DISTANCE(v) ((T_ACC)(v) - pivot - middle)
 typedef JOIN(T_ACC, 8) vector;
 typedef JOIN(T_ACC, 8) vector_out __attribute__((aligned(sizeof(T_ACC))));
-
-// Of `before` + `count` elements, the latter have the mean `middle` and the squares `part`.
-#define SHARES(before, count)                                                                            \
-  const T_ACC share = (T_ACC)(count) / (T_ACC)((before) + (count)), weight = share * (T_ACC)(before);
-#define MERGE(mean, squares, middle, part)                                                               \
-  {                                                                                                      \
-    const T_ACC apart = (middle) - (mean);                                                               \
-    squares += (part) + apart * weight * apart;                                                          \
-    mean += apart * share;                                                                               \
-  }
-
-#define LOW(a, b) ((a) < (b) ? (a) : (b))
-#define HIGH(a, b) ((a) < (b) ? (b) : (a))
-#define MEDIAN(a, b, c) HIGH(LOW(a, b), LOW(HIGH(a, b), c))
-#define PLACE(k) POSITION(reduced, min((long)(k), reduced_count - 1))  // of the element, or of the last one
 
 #define WRITE(o, mean, squares)                                                                          \
   if (get_global_size(1) == 1)                                                                           \
@@ -180,21 +162,4 @@ __kernel void var_columns(MEMORY(T_ACC), const long chunk, const long each, PART
     }
   }
   for (int j = 0; j < width; ++j) WRITE(o + j, all_means[j], all_squares[j])
-}
-
-// `parts` has the chunks' means and then their squares.
-ONE_ITEM_A_GROUP
-__kernel void var_chunks(__global T_ACC *restrict out, const long out_offset, __global const T_ACC *restrict parts,
-                         const long parts_offset, const int chunks, const long chunk, const long each, const long kept_count,
-                         const long reduced_count, const T_ACC divisor) {
-  const long last = min((long)(get_global_id(0) + 1) * each, kept_count);
-  for (long o = get_global_id(0) * each; o < last; ++o) {
-    T_ACC mean = 0, squares = 0;
-    for (int s = 0; s < chunks; ++s) {
-      const T_ACC middle = parts[parts_offset + s * kept_count + o], part = parts[parts_offset + (chunks + s) * kept_count + o];
-      SHARES(s * chunk, min(chunk, reduced_count - s * chunk))
-      MERGE(mean, squares, middle, part)
-    }
-    out[out_offset + o] = squares / divisor;
-  }
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 from tensor.device import Device
 from tensor.gemm import ceil_div
+from tensor.nvidia import compute_capability
 
 STEP = 8  # BK of gpu_tile.h: k of one step
 LEAST_DEPTH = 128  # of a part: fewer k would cost more in adding parts than they gain
@@ -104,12 +105,3 @@ def asynchronous(device: Device) -> int:
     """1 if work-items can move memory without registers: NVIDIA's cp.async, from sm_80 on."""
     raw: Any = getattr(device, "raw", None)
     return int(device.kind == "gpu" and compute_capability(raw) >= (8, 0))
-
-
-@lru_cache(maxsize=64)
-def compute_capability(raw: Any) -> tuple[int, int]:
-    """NVIDIA's version of the instruction set, (0, 0) on other devices."""
-    try:
-        return int(raw.compute_capability_major_nv), int(raw.compute_capability_minor_nv)
-    except Exception:  # pyopencl raises its own errors where the extension is missing
-        return 0, 0

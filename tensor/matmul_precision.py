@@ -22,7 +22,7 @@ from typing import Literal, cast, get_args
 from tensor.device import Device, OpenCLDevice
 from tensor.discovery import device as find_device
 from tensor.errors import MeshError
-from tensor.gpu_tile import compute_capability
+from tensor.nvidia import compute_capability
 from tensor.program import cache_folder, source_text
 
 Precision = Literal["float32", "tf32", "bf16"]

@@ -14,7 +14,6 @@ from tensor.array import Array, Layout, layout_like, layout_of
 from tensor.device import Device, OpenCLDevice
 from tensor.dtypes import OPENCL_NAMES, DType
 from tensor.errors import ShapeError
-from tensor.gpu_tile import compute_capability
 from tensor.kernel import DeviceKernel, built
 from tensor.layout import (
     MAX_AXES,
@@ -25,13 +24,15 @@ from tensor.layout import (
     pack_axes,
     power_of_two,
 )
+from tensor.nvidia import compute_capability
 from tensor.preset import Launch, Preset, Producer
 from tensor.primitive import Prepared
 
 _CPU_WIDTH = 8192  # outputs side by side in the kernel `columns`: WIDTH there
 _CPU_WORK = 16384  # elements below which another work-item costs more than it saves
 _GPU_ITEMS = 256  # in a group
-_GPU_ITEMS_PER_UNIT = 1024
+# For each unit, of rows and of columns: fewer leave memory waiting, more do not fit and come second.
+_GPU_ITEMS_PER_UNIT = {"": (1024, 1024), "arg_": (1280, 1024), "var_": (1024, 512)}
 _COUNTERS = 4096  # blocks of outputs that can be finished by their last group
 _GPU_NEIGHBOURS = 32  # items that read along the kept axes: memory likes long pieces
 
@@ -119,15 +120,16 @@ def _gpu_plan(
     steps = (*kept.sizes[-1:], *kept.strides[:-1], *reduced.strides)
     lanes = 4 if side_by_side and not any(each % 4 for each in steps) else 1
     outputs = -(-kept.count // lanes)
+    per_unit = _GPU_ITEMS_PER_UNIT[prefix][side_by_side]
     run = reduced.sizes[-1]
     # Enough items to fill the device, each with several loads; fewer would leave memory waiting.
-    high = _floor_power(min(_GPU_ITEMS, units * _GPU_ITEMS_PER_UNIT // outputs))
+    high = _floor_power(min(_GPU_ITEMS, units * per_unit // outputs))
     if side_by_side:
         high = min(high, _GPU_ITEMS // min(_GPU_NEIGHBOURS, power_of_two(outputs)), _floor_power(run // 4))
     else:
         high = min(max(high, 8), _floor_power(run // 16))  # of a row at least 128 bytes at once
     wide = _GPU_ITEMS // high
-    groups, most = -(-outputs // wide), units * _GPU_ITEMS_PER_UNIT // _GPU_ITEMS
+    groups, most = -(-outputs // wide), units * per_unit // _GPU_ITEMS
     wanted = min(most // groups, -(-reduced.count // (16 * high))) if groups < most else 1
     chunk, chunks = _cut(reduced.count, wanted, 16 * high)
     local = (wide, high) if side_by_side else (high, wide)
@@ -208,15 +210,13 @@ def _file(device: Device) -> str:
 class Reduction:
     """What is done to the elements: COMBINE and its IDENTITY in OpenCL C, and the dtype of the result.
 
-    `divide_by` divides the result (0: no division). `centred`, on GPUs: squared distances from a second
-    array, which has one element for each of the result, instead of the elements.
+    `divide_by` divides the result (0: no division).
     """
 
     combine: str
     identity: str
     dtype: DType
     divide_by: float = 0
-    centred: bool = False
 
 
 @lru_cache(maxsize=8192)
@@ -232,7 +232,6 @@ def reducer(x: Layout, axis: Shape, keepdims: bool, what: Reduction) -> Prepared
         "COMBINE(p,q)": what.combine,
         "IDENTITY": what.identity,
         "FINISH": "/ divisor" if (plan.chunks == 1 or plan.finishes) and what.divide_by else "",
-        "CENTRED": int(what.centred),
         **dict(plan.defines),
     }
     # The chunks' results lie one after another, each in the shape of the output.
@@ -241,16 +240,16 @@ def reducer(x: Layout, axis: Shape, keepdims: bool, what: Reduction) -> Prepared
     first = _launch(kernel, plan, chunks, what.divide_by)
     if plan.chunks == 1 or plan.finishes:
         return Producer(output, first)
-    rest = reducer(chunks, (0,), False, replace(what, centred=False) if what.centred else what)
+    rest = reducer(chunks, (0,), False, what)
     of_chunks = Producer(chunks, first)
     return lambda *arrays: rest(of_chunks(*arrays))
 
 
 @lru_cache(maxsize=8192)
 def spread(x: Layout, axis: Shape, keepdims: bool, dtype: DType, divisor: float) -> Prepared:
-    """The squared distances from the mean over axes, added up and divided: for CPUs.
+    """The squared distances from the mean over axes, added up and divided.
 
-    If there are chunks, each leaves its mean and its sum of squares, and a second launch merges them.
+    Each chunk leaves its mean and its sum of squares; a second launch, if it has to, merges them.
     """
     device, output = x.device, layout_like(x, reduced_shape(x.shape, axis, keepdims), dtype)
     if 0 in output.shape:
@@ -258,17 +257,24 @@ def spread(x: Layout, axis: Shape, keepdims: bool, dtype: DType, divisor: float)
     kept, reduced = split_parts(x.shape, x.strides, axis)
     plan = _plan(device, kept, reduced, "var_")
     defines: Defines = {"T_IN": OPENCL_NAMES[x.dtype], "T_ACC": OPENCL_NAMES[dtype], **dict(plan.defines)}
-    kernel = built(device, "variance_cpu.cl", plan.kernel, defines)
-    first = Preset(kernel, plan.global_size, plan.local_size, (*plan.numbers, divisor))
-    if plan.chunks == 1:
+    file = "variance_cpu.cl" if device.kind == "cpu" else "variance_gpu.cl"
+    of_chunks = layout_like(x, (2, plan.chunks, *output.shape), dtype)
+    first = _launch(built(device, file, plan.kernel, defines), plan, of_chunks, divisor)
+    if plan.chunks == 1 or plan.finishes:
         return Producer(output, first)
-    of_chunks = Producer(layout_like(x, (2, plan.chunks, *output.shape), dtype), first)
-    each = max(1, _CPU_WORK // plan.chunks)
-    chunk = plan.numbers[0]
-    numbers = (plan.chunks, chunk, each, kept.count, reduced.count, divisor)
-    kernel = built(device, "variance_cpu.cl", "var_chunks", defines)
-    merged = Producer(output, Preset(kernel, (-(-kept.count // each),), (1,), numbers))
-    return lambda values: merged(of_chunks(values))
+    each, items, group = _chunk_items(device, kept.count, plan.chunks)
+    numbers = (plan.chunks, plan.numbers[0], each, kept.count, reduced.count, divisor)
+    merged = Producer(output, Preset(built(device, file, "var_chunks", defines), items, group, numbers))
+    parts = Producer(of_chunks, first)
+    return lambda values: merged(parts(values))
+
+
+def _chunk_items(device: Device, outputs: int, chunks: int) -> tuple[int, Shape, Shape]:
+    """For a launch over what chunks have left: outputs of a work-item, global and local size."""
+    if device.kind != "cpu":
+        return 1, (-(-outputs // _GPU_ITEMS) * _GPU_ITEMS,), (_GPU_ITEMS,)
+    each = max(1, _CPU_WORK // chunks)
+    return each, (-(-outputs // each),), (1,)
 
 
 def weighted_sum(
@@ -289,7 +295,6 @@ def weighted_sum(
         "COMBINE(p,q)": "((p) + (q))",
         "IDENTITY": "0",
         "FINISH": "",
-        "CENTRED": 0,
         "WEIGHTED": 1,
         **dict(plan.defines),
     }
@@ -324,7 +329,6 @@ def chooser(x: Layout, axis: Shape, keepdims: bool, which: str) -> Prepared:
     defines: Defines = {
         "T_IN": OPENCL_NAMES[x.dtype],
         "BETTER(p,q)": BETTER[which],
-        "CENTRED": 0,
         **dict(plan.defines),
     }
     chunks_layout = layout_like(x, (plan.chunks, *output.shape), dtypes.int64)
@@ -335,12 +339,8 @@ def chooser(x: Layout, axis: Shape, keepdims: bool, which: str) -> Prepared:
         return Producer(output, first)
     of_chunks = Producer(chunks_layout, first)
     kernel = built(device, _file(device), "arg_chunks", defines)
-    if device.kind == "cpu":
-        each = max(1, _CPU_WORK // plan.chunks)
-        numbers = (plan.chunks, each, *plan.numbers[2:])  # without `chunk` and its own `each`
-        second = Preset(kernel, (-(-kept.count // each),), (1,), numbers)
-    else:
-        items = -(-kept.count // _GPU_ITEMS) * _GPU_ITEMS
-        second = Preset(kernel, (items,), (_GPU_ITEMS,), (plan.chunks, *plan.numbers[1:]))
-    among_chunks = Producer(output, second)
+    each, items, group = _chunk_items(device, kept.count, plan.chunks)
+    parts = plan.numbers[2 if device.kind == "cpu" else 1 :]  # without `chunk` and its own `each`
+    numbers = (plan.chunks, each, *parts)
+    among_chunks = Producer(output, Preset(kernel, items, group, numbers))
     return lambda values: among_chunks(values, of_chunks(values))

@@ -80,8 +80,8 @@ def _var(x: Any, axis: Shape, keepdims: bool, correction: float) -> Any:
 
 
 @lru_cache
-def _reduction(name: str, dtype: DType, divide_by: float = 0, centred: bool = False) -> Reduction:
-    return Reduction(_COMBINE[name], _identity(name, dtype), dtype, divide_by, centred)
+def _reduction(name: str, dtype: DType, divide_by: float = 0) -> Reduction:
+    return Reduction(_COMBINE[name], _identity(name, dtype), dtype, divide_by)
 
 
 def _prepare(name: str, x: Layout, axis: Shape, keepdims: bool, dtype: DType | None = None) -> Prepared:
@@ -96,15 +96,10 @@ def _prepare_mean(x: Layout, axis: Shape, keepdims: bool) -> Prepared:
 
 
 def _prepare_var(x: Layout, axis: Shape, keepdims: bool, correction: float) -> Prepared:
-    """On a CPU once through the elements, on a GPU twice: for the mean, and for the distances from it."""
     dtype, count = dtypes.floating(x.dtype), product_of(x.shape[a] for a in axis) - correction
     if count <= 0:
         return _not_a_number(x, axis, keepdims)
-    if x.device.kind == "cpu":
-        return spread(x, axis, keepdims, dtype, count)
-    mean = _prepare_mean(x, axis, True)
-    squares = reducer(x, axis, keepdims, _reduction("sum", dtype, count, True))
-    return lambda values: squares(values, mean(values))
+    return spread(x, axis, keepdims, dtype, count)
 
 
 def _not_a_number(x: Layout, axis: Shape, keepdims: bool) -> Prepared:
