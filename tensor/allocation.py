@@ -3,10 +3,16 @@
 OpenCL devices take from pools: one for everybody, and one for each recording, whose replays write to its
 memory. When the driver refuses, all that pools hold is given back and it is asked once more. Devices that use
 the host's memory are not asked for more than the host has, since they would promise it (machine_memory.py).
+
+A driver may put off what a buffer needs to its first use, so a pool uses new memory at once, to hear of a
+refusal while something can be done. pyopencl has buffers migrated for that. NVIDIA's driver remembers where
+the list of them was, on the stack of a thread that may have ended when it looks, and crashes if another
+thread waited for the device meanwhile; there, we fill the first bytes instead.
 """
 
 import gc
 import threading
+import warnings
 import weakref
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,12 +22,14 @@ import numpy
 from tensor import machine_memory
 from tensor.errors import OutOfMemoryError
 from tensor.memory import Memory, mebibytes
+from tensor.nvidia import compute_capability
 from tensor.refusal import is_short_of_memory
 
 if TYPE_CHECKING:
     from tensor.device import Device, OpenCLDevice
 
 _LOOK_EVERY_BYTES = 64 * 2**20  # of growth; to ask the system costs 50 µs
+_ZERO = numpy.zeros(1, numpy.uint32)
 
 
 class Tally:
@@ -129,6 +137,8 @@ class Pools:
         self._room = HostRoom(device) if device.uses_host_memory else None
         self._exact = Tally()
         self._slabs = Tally()
+        self._fills = _fills_new_memory(device)
+        self._filled_bytes = 0  # of the main pool
         self._of_recordings: tuple[tuple[weakref.ref[Any], Any], ...] = ()
         self._lock = threading.RLock()
         self._error = pyopencl.Error
@@ -141,11 +151,21 @@ class Pools:
             raise out_of_memory(self._device, size_bytes)
         try:
             buffer = pool.allocate(size_bytes if size_bytes > 4 else 4)
+            if self._fills and pool.managed_bytes != self._filled_bytes:
+                self._fill(pool, buffer)
         except self._error as error:
             buffer = self._allocate_again(pool, size_bytes, error)
         if pool is not self.main or pool.active_bytes > self._seen_bytes:
             self._note_growth(size_bytes)
         return buffer
+
+    def _fill(self, pool: Any, buffer: Any) -> None:
+        """Use a buffer that may be new."""
+        import pyopencl
+
+        pyopencl.enqueue_fill_buffer(self._device.queue.raw, buffer, _ZERO, 0, _ZERO.nbytes)
+        if pool is self.main:
+            self._filled_bytes = pool.managed_bytes
 
     def _note_growth(self, size_bytes: int) -> None:
         """Move the peak; refuse what the host does not have, which it has only promised so far."""
@@ -213,7 +233,12 @@ class Pools:
         gc.collect()
         self.release()
         try:
-            return self._allocate_exactly(size_bytes) if exactly else pool.allocate(size_bytes)
+            if exactly:
+                return self._allocate_exactly(size_bytes)
+            buffer = pool.allocate(size_bytes)
+            if self._fills:
+                self._fill(pool, buffer)
+            return buffer
         except self._error as again:
             raise out_of_memory(self._device, size_bytes) from again
 
@@ -243,10 +268,21 @@ class Pools:
         return buffer
 
 
-def _new_pool(device: "OpenCLDevice") -> Any:
-    from pyopencl.tools import ImmediateAllocator, MemoryPool
+def _fills_new_memory(device: "OpenCLDevice") -> bool:
+    return compute_capability(device.raw) > (0, 0)
 
-    return MemoryPool(ImmediateAllocator(device.queue.raw))
+
+_warnings_lock = threading.Lock()  # what is ignored for a moment is so for all threads
+
+
+def _new_pool(device: "OpenCLDevice") -> Any:
+    from pyopencl.tools import DeferredAllocator, ImmediateAllocator, MemoryPool
+
+    if not _fills_new_memory(device):
+        return MemoryPool(ImmediateAllocator(device.queue.raw))
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that such a pool does not hear of a refusal at once
+        return MemoryPool(DeferredAllocator(device.context))
 
 
 @cache

@@ -129,6 +129,27 @@ def test_another_thread_may_compute_too(device):
     assert results == [[10000.0 * i for i in range(50)]] * 2
 
 
+def test_threads_may_ask_for_memory_wait_and_end(device):
+    """NVIDIA's driver crashed where new memory was asked for while another thread waited for results."""
+    wrong = []
+
+    def work(number):
+        with tensor.use_device(device):
+            for i in range(10):
+                x = tensor.ones(200_000 * i + 20_000 * number + 100)
+                if float(tensor.sum(x[:100])) != 100:
+                    wrong.append((number, i))
+
+    for _ in range(3):
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        tensor.default_device().release_memory()
+    assert not wrong
+
+
 def test_everything_public_is_listed():
     public = {name for name in vars(tensor) if not name.startswith("_")}
     modules = {
