@@ -1,8 +1,9 @@
-"""A bound kernel enqueued by OpenCL's own function, past pyopencl: what each launch of a replay costs.
+"""A kernel enqueued by OpenCL's own function, past pyopencl: what each launch costs.
 
-pyopencl asks the driver for an event at each launch, which a replay has no use for. Its extension module is
+pyopencl asks the driver for an event at each launch, which nobody has a use for. Its extension module is
 linked with OpenCL's library, so the function is found through it where the system's loader looks into a
-library's own libraries; elsewhere (Windows) replays go on through pyopencl.
+library's own libraries; elsewhere (Windows) launches go on through pyopencl. As there, the interpreter stays
+locked meanwhile, which is quicker than to unlock it.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ def _function() -> Any:
     import pyopencl
 
     try:
-        function = ctypes.CDLL(pyopencl._cl.__file__).clEnqueueNDRangeKernel
+        function = ctypes.PyDLL(pyopencl._cl.__file__).clEnqueueNDRangeKernel
     except (OSError, AttributeError):
         return None
     function.restype = ctypes.c_int

@@ -1,7 +1,7 @@
 """A launch of which only the memory changes from call to call: what an eager operation costs is decided
 here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, Protocol
 
@@ -39,8 +39,8 @@ class Preset:
         self.sizes = global_size, local_size
         self._numbers = tuple(numbers)
         # An OpenCL kernel holds its arguments, so one thread at a time uses it: those that nobody uses now,
-        # with the offsets that are set in them.
-        self._idle: list[tuple[Any, list[int]]] = []
+        # with the offsets that are set in them and what enqueues them.
+        self._idle: list[tuple[Any, list[int], Callable[[], int] | None]] = []
 
     def __call__(self, *arrays: Array) -> None:
         if self._queue.active.recording is None:
@@ -52,19 +52,18 @@ class Preset:
         try:
             own = self._idle.pop()
         except IndexError:
-            own = self._kernel.bound(self._arguments(arrays)), [each.offset for each in arrays]
-        ready, offsets = own
+            ready = self._kernel.bound(self._arguments(arrays))
+            own = ready, [each.offset for each in arrays], self._queue.direct(ready, *self.sizes)
+        ready, offsets, direct = own
         for i, each in enumerate(arrays):
             storage = each.storage
             ready.set_arg(2 * i, storage._buffer or storage.buffer)
             if each.offset != offsets[i]:
                 ready.set_arg(2 * i + 1, packed(each.offset, int64))
                 offsets[i] = each.offset
-        queue, sizes = self._queue, self.sizes
-        try:
-            queue.driver_enqueue(queue.raw_or_none or queue.raw, ready, *sizes)
-        except queue.refused as error:
-            queue.enqueue_again(ready, *sizes, error)
+        queue = self._queue
+        if direct is None or queue.profile is not None or queue.raw_or_none is None or direct():
+            queue.enqueue(ready, *self.sizes)
         self._idle.append(own)
 
     @property

@@ -122,8 +122,15 @@ class Queue:
         self.enqueue(ready, global_size, local_size)
         if recording is not None:
             again = lambda: self.driver_enqueue(self.raw, ready, global_size, local_size)  # noqa: E731
-            direct = direct_launch(self._outside_profiles, ready, global_size, local_size)
+            direct = self.direct(ready, global_size, local_size)
             recording.add(again, arguments, kernel=ready, direct=direct)
+
+    def direct(self, ready: Any, global_size: Size, local_size: Size | None) -> Callable[[], int] | None:
+        """What enqueues a pyopencl kernel whose arguments are set, past pyopencl: see tensor/direct.py.
+
+        Not for use while a profile measures, nor after a fork.
+        """
+        return direct_launch(self._outside_profiles, ready, global_size, local_size)
 
     def enqueue(self, ready: Any, global_size: Size, local_size: Size | None) -> None:
         """Enqueue a pyopencl kernel whose arguments are set; unrecorded."""
