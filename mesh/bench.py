@@ -27,6 +27,7 @@ class MatrixTask:
     operation: str
     shapes: tuple[tuple[int, int], ...]
     ms_2016: float
+    precision: tensor.Precision = "float32"
 
 
 MATRIX_TASKS = (
@@ -34,6 +35,7 @@ MATRIX_TASKS = (
     MatrixTask("log of 1000×1000", "log", ((1000, 1000),), 14.0),
     MatrixTask("1000×100 · 100×10", "matmul", ((1000, 100), (100, 10)), 3.8),
     MatrixTask("1000×1000 · 1000×1000", "matmul", ((1000, 1000), (1000, 1000)), 5.2),
+    MatrixTask("the same in tf32", "matmul", ((1000, 1000), (1000, 1000)), 5.2, "tf32"),
 )
 
 
@@ -50,13 +52,19 @@ class MatrixTime:
 
 
 def matrix(device: tensor.Device) -> Iterator[MatrixTime]:
-    """Time the four tasks in float32, without transfers: from the call until the device has the result."""
+    """Time the four tasks in float32, without transfers: from the call until the device has the result.
+
+    The last one once more on tensor cores, where there are any.
+    """
     random = numpy.random.default_rng(0)
     for task in MATRIX_TASKS:
+        if task.precision not in tensor.precisions(device):
+            continue
         values = [random.random(shape, dtype=numpy.float32) + numpy.float32(0.5) for shape in task.shapes]
         arrays = [tensor.asarray(each, device=device) for each in values]
+        options = {} if task.precision == "float32" else {"precision": task.precision}
         seconds, numpy_s = _best_in_turn_s(
-            partial(_computed, device, getattr(tensor, task.operation), arrays),
+            partial(_computed, device, partial(getattr(tensor, task.operation), **options), arrays),
             partial(getattr(numpy, task.operation), *values),
         )
         ratio = round(numpy_s / seconds, 2)

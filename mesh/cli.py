@@ -262,7 +262,8 @@ def matrix(device: str | None, json: bool) -> None:
     """Time four matrix tasks.
 
     Adding two matrices of 1000×1000, the logarithm of one, and the products 1000×100 · 100×10 and 1000×1000 ·
-    1000×1000: what the system of 2016 was measured with.
+    1000×1000: what the system of 2016 was measured with. The last one in tf32 too, where there are tensor
+    cores.
     """
     from mesh.bench import show_matrix
 
