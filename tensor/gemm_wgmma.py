@@ -45,7 +45,11 @@ class Tile:
         return ceil_div(self.groups(sizes) * sizes.count, units) * self.rows * self.columns / self.rate
 
 
-TILES = LARGE, MEDIUM, SMALL = Tile(2, 256, 4, 1.0), Tile(2, 128, 6, 0.75), Tile(1, 128, 6, 0.55)
+# What the first one leaves units idle for, others fit.
+TILES = (
+    *(Tile(2, 256, 4, 1.0), Tile(3, 192, 4, 0.94), Tile(2, 192, 5, 0.9)),
+    *(Tile(2, 128, 6, 0.75), Tile(1, 128, 6, 0.55)),
+)
 
 
 def suits(sizes: Product, a: Matrices, b: Matrices) -> bool:
