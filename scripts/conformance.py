@@ -1,11 +1,10 @@
-"""Run the public array API test suite on tensor and on NumPy, and compare: python scripts/conformance.py
-CHECKOUT
+"""Run the public array API test suite on tensor and on NumPy, and compare.
+
+    python scripts/conformance.py CHECKOUT [--device numpy --device cpu] [--max-examples 20]
 
 CHECKOUT is a clone of https://github.com/data-apis/array-api-tests with its submodule; `pip install ndindex
-hypothesis
-pytest` first. For each device it prints how many of the tests that NumPy passes tensor passes, and every
-other one,
-with its reason where tests/conformance.txt gives one. Exits with 1 if one has no reason.
+hypothesis pytest` first. For each device it prints how many of the tests that NumPy passes tensor passes, and
+every other one, with its reason where tests/conformance.txt gives one. Exits with 1 if one has no reason.
 """
 
 import argparse
