@@ -2,9 +2,10 @@
 
     python scripts/conformance.py CHECKOUT [--device numpy --device cpu] [--max-examples 20]
 
-CHECKOUT is a clone of https://github.com/data-apis/array-api-tests with its submodule; `pip install ndindex
-hypothesis pytest` first. For each device it prints how many of the tests that NumPy passes tensor passes, and
-every other one, with its reason where tests/conformance.txt gives one. Exits with 1 if one has no reason.
+CHECKOUT is a clone of https://github.com/data-apis/array-api-tests with its submodule; `pip install -r
+CHECKOUT/requirements.txt` first. For each device it prints how many of the tests that NumPy passes tensor
+passes, and every other one, with its reason where tests/conformance.txt gives one. Exits with 1 if one has no
+reason.
 """
 
 import argparse
@@ -53,7 +54,7 @@ def outcomes(checkout: Path, module: str, device: str, max_examples: int) -> dic
     environment = os.environ | {
         "ARRAY_API_TESTS_MODULE": module,
         "MESH_DEVICE": device,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
     }
     if not device:
         del environment["MESH_DEVICE"]
@@ -64,6 +65,8 @@ def outcomes(checkout: Path, module: str, device: str, max_examples: int) -> dic
         subprocess.run(
             command, cwd=checkout, env=environment, stdout=subprocess.DEVNULL, timeout=TIMEOUT_S, check=False
         )
+        if not results.exists():
+            raise SystemExit(f"The suite did not run: see above. pip install -r {checkout}/requirements.txt")
         return by_outcome(ElementTree.parse(results).getroot())
 
 
