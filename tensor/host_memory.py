@@ -35,6 +35,7 @@ def host_view(x: Array) -> HostArray | None:
     if not isinstance(device, OpenCLDevice) or not shares_host_memory(device):
         return None
     device.synchronize()
+    x.storage.is_shared = True
     size = x.dtype.itemsize
     memory = _mapped(device, x.buffer, max(x.storage.size_bytes, 1))
     return numpy.ndarray(x.shape, x.dtype, memory, x.offset * size, [size * each for each in x.strides])
@@ -44,11 +45,6 @@ def is_reachable(x: Array) -> bool:
     """Whether `host_view(x)` would give one."""
     device = x.device
     return x.on_host or (isinstance(device, OpenCLDevice) and shares_host_memory(device))
-
-
-def is_over_host_memory(x: Array) -> bool:
-    """Whether a device computes in memory of NumPy's here, over which other arrays may lie too."""
-    return isinstance(x.buffer, _host_buffer_class())
 
 
 def array_over(values: HostArray, device: Device) -> Array | None:
@@ -89,8 +85,9 @@ def _storage_over(flat: HostArray, device: Device) -> tuple[Storage | None, int]
     before = flat.ctypes.data % (device.raw.mem_base_addr_align // 8)  # kernels rely on an aligned beginning
     if before % flat.dtype.itemsize or before + flat.nbytes > device.largest_buffer_bytes:
         return None, 0
-    buffer = _buffer_over(flat, before, device)
-    return Storage(device, buffer, flat.nbytes + before), before // flat.dtype.itemsize
+    storage = Storage(device, _buffer_over(flat, before, device), flat.nbytes + before)
+    storage.is_shared = True
+    return storage, before // flat.dtype.itemsize
 
 
 def _buffer_over(flat: HostArray, before: int, device: OpenCLDevice) -> Any:

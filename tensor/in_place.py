@@ -15,7 +15,6 @@ from tensor import elementwise
 from tensor.array import Array, Layout, Operand
 from tensor.constants import operands
 from tensor.errors import DTypeError
-from tensor.host_memory import is_over_host_memory
 from tensor.indexing import set_item
 from tensor.layout import are_apart, broadcast_shape
 from tensor.pointwise import launch
@@ -51,11 +50,9 @@ def _fits(operation: Operation, x: Layout, y: Layout) -> bool:
 
 def _lies_elsewhere(y: Array, x: Array) -> bool:
     """Whether y has no element in the memory of x, or is x; False also where nobody knows."""
-    if x.on_host:
-        return True  # NumPy sees to it
-    if y.storage is x.storage:
-        return y.layout is x.layout and y.offset == x.offset
-    return not (is_over_host_memory(x) or is_over_host_memory(y))
+    if x.on_host or not y.storage.may_overlap(x.storage):  # on the host, NumPy sees to it
+        return True
+    return y.storage is x.storage and y.layout is x.layout and y.offset == x.offset
 
 
 def _in_place(function: Binary) -> Update:

@@ -140,7 +140,7 @@ def _values(value: Any, target: Array) -> Array:
         return Array.upload(numpy.asarray(value).astype(target.dtype), target.device)
     if value.dtype != target.dtype:
         return astype(value, target.dtype)
-    return copy(value) if value.storage is target.storage else value
+    return copy(value) if value.storage.may_overlap(target.storage) else value
 
 
 def _set_picked(target: Array, plan: Plan, values: Array) -> None:
@@ -210,7 +210,7 @@ def _set_where(target: Array, plan: Plan, values: Array) -> bool:
     values = reshape(values, (*rest[:first], *(1,) * covered, *rest[first:]))
     require_broadcast("x[mask] = value", values.shape, target.shape)
     (mask,) = on_device((plan.picks[0].by,), target.device)
-    mask = copy(mask) if mask.storage is target.storage else mask
+    mask = copy(mask) if mask.storage.may_overlap(target.storage) else mask
     mask = reshape(mask, mask.shape + (1,) * (target.ndim - first - covered))
     _ASSIGN_WHERE(target, mask, values)
     return True

@@ -60,15 +60,17 @@ def mebibytes(size_bytes: int) -> str:
 class Storage:
     """One piece of device memory, shared by all arrays that are views of it.
 
-    `buffer` is a pyopencl buffer on OpenCL, a flat NumPy array of the arrays' dtype on NumPy.
+    `buffer` is a pyopencl buffer on OpenCL, a flat NumPy array of the arrays' dtype on NumPy. `is_shared`: a
+    device computes here in memory that NumPy has, too, over which there may be other storages.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "device", "size_bytes")
+    __slots__ = ("__weakref__", "_buffer", "device", "is_shared", "size_bytes")
 
     def __init__(self, device: "Device", buffer: Any, size_bytes: int) -> None:
         self.device = device
         self.size_bytes = size_bytes
         self._buffer = buffer
+        self.is_shared = False
         scope = thread.scope
         if scope is not None:
             scope.enter_storage(self)
@@ -87,6 +89,10 @@ class Storage:
     def buffer_or_none(self) -> Any:
         """The buffer, or None if it was released."""
         return self._buffer
+
+    def may_overlap(self, other: "Storage") -> bool:
+        """Whether a place may lie in both. Of arrays on the host NumPy knows by itself."""
+        return self is other or (self.is_shared and other.is_shared)
 
     def release(self) -> None:
         """Give the memory back to the pool now; arrays that still use it raise DeviceError from here on."""

@@ -49,11 +49,11 @@ _ASSIGN = primitive("assign", numpy=_assign_numpy, opencl=_assign_opencl, in_pla
 
 
 def assign(target: Array, value: Array) -> None:
-    """target[...] = value, broadcast; both of one dtype and device, and not overlapping in memory."""
+    """target[...] = value, broadcast; both of one device."""
     if target.dtype != value.dtype:
         value = astype(value, target.dtype)
     require_broadcast("x[key] = value", value.shape, target.shape)
-    if value.storage is target.storage:
+    if value.storage.may_overlap(target.storage):
         value = copy(value)
     _ASSIGN(target, value)
 

@@ -102,14 +102,21 @@ def test_overlapping_views(device: tensor.Device) -> None:
     _overlapping(device)
 
 
-def test_arrays_over_the_same_memory_of_numpys(device: tensor.Device) -> None:
+@pytest.mark.parametrize("name", ["+=", "="])
+@pytest.mark.parametrize("whose", ["NumPy's", "ours"])
+def test_arrays_over_the_same_memory(device: tensor.Device, name: str, whose: str) -> None:
     """They have storages of their own, which do not tell that they overlap."""
-    values = numpy.arange(100_001, dtype=numpy.float32)
-    if not tensor.host_memory.is_reachable(tensor.zeros(1, device=device)):
+    ours = tensor.asarray(numpy.arange(100_001, dtype=numpy.float32), device=device)
+    if not tensor.host_memory.is_reachable(ours):
         pytest.skip("this device has memory of its own")
+    values = numpy.from_dlpack(ours) if whose == "ours" else ours.numpy()
     x, y = (tensor.from_dlpack(each, device=device) for each in (values[1:], values[:-1]))
-    expected = values[1:] + values[:-1]
-    x += y
+    x = ours[1:] if whose == "ours" else x
+    expected = values[1:] + values[:-1] if name == "+=" else values[:-1].copy()
+    if name == "+=":
+        x += y
+    else:
+        x[...] = y
     assert numpy.array_equal(x.numpy(), expected)
 
 
