@@ -5,9 +5,8 @@ memory. When the driver refuses, all that pools hold is given back and it is ask
 the host's memory are not asked for more than the host has, since they would promise it (machine_memory.py).
 
 A driver may put off what a buffer needs to its first use, so a pool uses new memory at once, to hear of a
-refusal while something can be done. pyopencl has buffers migrated for that. NVIDIA's driver remembers where
-the list of them was, on the stack of a thread that may have ended when it looks, and crashes if another
-thread waited for the device meanwhile; there, we fill the first bytes instead.
+refusal while something can be done. pyopencl has buffers migrated for that. NVIDIA's driver crashes then if
+another thread waits for the device meanwhile (docs/log.md); there, we fill the first bytes instead.
 """
 
 import gc
@@ -138,7 +137,7 @@ class Pools:
         self._exact = Tally()
         self._slabs = Tally()
         self._fills = _fills_new_memory(device)
-        self._filled_bytes = 0  # of the main pool
+        self._filled_bytes = 0  # what the main pool had from the driver when it was last filled
         self._of_recordings: tuple[tuple[weakref.ref[Any], Any], ...] = ()
         self._lock = threading.RLock()
         self._error = pyopencl.Error
@@ -147,10 +146,12 @@ class Pools:
         """An uninitialised buffer of at least four bytes, since OpenCL has no empty ones; raises
         OutOfMemoryError."""
         pool = self.main if recording is None else recording.pool
+        if size_bytes < 4:
+            size_bytes = 4
         if size_bytes > self._device.largest_buffer_bytes:
             raise out_of_memory(self._device, size_bytes)
         try:
-            buffer = pool.allocate(size_bytes if size_bytes > 4 else 4)
+            buffer = pool.allocate(size_bytes)
             if self._fills and pool.managed_bytes != self._filled_bytes:
                 self._fill(pool, buffer)
         except self._error as error:

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 import tensor
-from tensor import machine_memory
+from tensor import allocation, machine_memory
 from tensor.memory import Memory
 
 pytestmark = pytest.mark.usefixtures("no_garbage")
@@ -276,6 +276,32 @@ def test_a_driver_that_has_no_memory_is_our_error(opencl, monkeypatch):
     monkeypatch.setattr(opencl.pools, "main", Empty(opencl.pools.main, None, 0))
     with pytest.raises(tensor.errors.OutOfMemoryError, match=r"another array of 3\.8 MiB: .* MiB are in use"):
         tensor.empty(1_000_000)
+
+
+def test_new_memory_is_filled_at_once_for_drivers_that_put_it_off(opencl, monkeypatch):
+    import pyopencl
+
+    opencl.queue.raw.finish()  # the device has its own pools now
+    filled, refusals, fill = [], [], pyopencl.enqueue_fill_buffer
+
+    def fill_or_refuse(*arguments):
+        if refusals:
+            raise refusals.pop()
+        filled.append(fill(*arguments))
+
+    monkeypatch.setattr(pyopencl, "enqueue_fill_buffer", fill_or_refuse)
+    monkeypatch.setattr(allocation, "_fills_new_memory", lambda _: True)
+    pools = allocation.Pools(opencl)
+    pools.allocate(1000, None)
+    pools.allocate(1000, None)  # the same piece again
+    assert len(filled) == 1
+    for count, size_bytes in enumerate((1_000_000, 1), 2):
+        refusals.append(driver_error("MEM_OBJECT_ALLOCATION_FAILURE"))
+        pools.allocate(size_bytes, None)
+        assert (len(filled), refusals) == (count, [])
+    refusals.extend([driver_error("MEM_OBJECT_ALLOCATION_FAILURE")] * 2)
+    with pytest.raises(tensor.errors.OutOfMemoryError):
+        pools.allocate(2_000_000, None)
 
 
 @pytest.mark.parametrize("name", ["MEM_OBJECT_ALLOCATION_FAILURE", "OUT_OF_RESOURCES"])
