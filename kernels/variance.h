@@ -13,13 +13,12 @@
   {                                                                                                      \
     const T_ACC apart = (middle) - (mean);                                                               \
     squares += (part) + apart * weight * apart;                                                          \
-    mean += apart * fraction;                                                                               \
+    mean += apart * fraction;                                                                            \
   }
 
 #define LOW(a, b) ((a) < (b) ? (a) : (b))
 #define HIGH(a, b) ((a) < (b) ? (b) : (a))
 #define MEDIAN(a, b, c) HIGH(LOW(a, b), LOW(HIGH(a, b), c))
-#define PLACE(k) POSITION(reduced, min((long)(k), reduced_count - 1))  // of the element, or of the last one
 
 // Merges the chunks, whose means and then their squares are in `parts`; an item has `each` outputs.
 __kernel void var_chunks(__global T_ACC *restrict out, const long out_offset, __global const T_ACC *restrict parts,

@@ -10,6 +10,7 @@
 
 #define BLOCK_OF_ROWS 512  // so that errors grow with the root of the length at most
 #define DISTANCE(v) ((T_ACC)(v) - pivot - middle)
+#define PLACE(k) POSITION(reduced, min((long)(k), reduced_count - 1))  // of the element, or of the last one
 typedef JOIN(T_ACC, 8) vector;
 typedef JOIN(T_ACC, 8) vector_out __attribute__((aligned(sizeof(T_ACC))));
 

@@ -17,8 +17,8 @@ def opencl_devices() -> list[tensor.Device]:
 
 
 def opencl_cpus() -> list[tensor.Device]:
-    """What kernels for CPUs are launched on directly. They may take it for granted that memory is all of one
-    kind; a GPU then loses its context, and every test that follows in the process fails.
+    """What kernels for CPUs are launched on directly. These may read private memory as global, for which a
+    GPU gives up its context, and every test that follows in the process fails.
     """
     return [each for each in opencl_devices() if each.kind == "cpu"]
 

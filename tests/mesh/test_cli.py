@@ -76,6 +76,9 @@ def test_bench_matrix_prints_a_line_for_each_task(monkeypatch: pytest.MonkeyPatc
     assert all(each["ms"] > 0 and each["numpy_ms"] > 0 and each["device"] == "numpy" for each in lines)
     assert "in turn" in result.stderr
     assert len(typed("bench", "matrix", "--device", "numpy").stdout.splitlines()) == 4
+    monkeypatch.setattr("tensor.precisions", lambda device: ("float32", "tf32"))
+    *_, last = typed("bench", "matrix", "--device", "numpy").stdout.splitlines()
+    assert last.startswith("1000×1000 · 1000×1000, tf32 ")
 
 
 def test_the_module_is_the_command() -> None:
