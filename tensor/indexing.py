@@ -115,7 +115,7 @@ def _set_view(target: Array, value: Any) -> None:
     except ValueError as error:
         raise ShapeError(f"x[key] = value: shape {values.shape} does not fit {target.shape}.") from error
     settle()
-    target.write(values.astype(target.dtype, copy=False))
+    target.write(values.astype(target.dtype, copy=target.storage.is_shared))  # which they may lie in
 
 
 def _is_itself(value: Any, target: Array) -> bool:
