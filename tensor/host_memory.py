@@ -31,6 +31,7 @@ def host_view(x: Array) -> HostArray | None:
     """
     device = x.device
     if x.on_host:
+        x.storage.is_shared = True
         return x.host()
     if not isinstance(device, OpenCLDevice) or not shares_host_memory(device):
         return None
@@ -67,6 +68,7 @@ def array_over(values: HostArray, device: Device) -> Array | None:
     storage, before = _storage_over(flat, device)
     if storage is None:
         return None
+    storage.is_shared = True
     strides = tuple(
         step // size if n > 1 else 0 for step, n in zip(values.strides, values.shape, strict=True)
     )
@@ -85,9 +87,8 @@ def _storage_over(flat: HostArray, device: Device) -> tuple[Storage | None, int]
     before = flat.ctypes.data % (device.raw.mem_base_addr_align // 8)  # kernels rely on an aligned beginning
     if before % flat.dtype.itemsize or before + flat.nbytes > device.largest_buffer_bytes:
         return None, 0
-    storage = Storage(device, _buffer_over(flat, before, device), flat.nbytes + before)
-    storage.is_shared = True
-    return storage, before // flat.dtype.itemsize
+    buffer = _buffer_over(flat, before, device)
+    return Storage(device, buffer, flat.nbytes + before), before // flat.dtype.itemsize
 
 
 def _buffer_over(flat: HostArray, before: int, device: OpenCLDevice) -> Any:

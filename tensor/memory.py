@@ -60,8 +60,8 @@ def mebibytes(size_bytes: int) -> str:
 class Storage:
     """One piece of device memory, shared by all arrays that are views of it.
 
-    `buffer` is a pyopencl buffer on OpenCL, a flat NumPy array of the arrays' dtype on NumPy. `is_shared`: a
-    device computes here in memory that NumPy has, too, over which there may be other storages.
+    `buffer` is a pyopencl buffer on OpenCL, a flat NumPy array of the arrays' dtype on NumPy. `is_shared`:
+    NumPy has this memory, too, over which there may be other storages.
     """
 
     __slots__ = ("__weakref__", "_buffer", "device", "is_shared", "size_bytes")
@@ -91,7 +91,7 @@ class Storage:
         return self._buffer
 
     def may_overlap(self, other: "Storage") -> bool:
-        """Whether a place may lie in both. Of arrays on the host NumPy knows by itself."""
+        """Whether a place may lie in both."""
         return self is other or (self.is_shared and other.is_shared)
 
     def release(self) -> None:
