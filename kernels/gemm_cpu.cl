@@ -11,7 +11,7 @@
 //
 // Panels are padded with zeros, so the inner loop knows no edges; only the stores do. (A panel of zeros comes out of
 // gemm_pack_b for one group more than there are panels.) Strides and offsets count elements. mc is a multiple of
-// TILE_ROWS, nc of TILE_COLUMNS. -D TILE_VECTORS: see cpu_tile.h.
+// TILE_ROWS, nc of TILE_COLUMNS. -D TILE_LANES: see cpu_tile.h.
 
 #include "cpu_tile.h"
 
@@ -59,7 +59,8 @@ void gemm_pack_a(const __global float *a, long a_offset, long batch_stride, long
     __global float *to = packed + ((long)get_group_id(1) * get_num_groups(0) + panel) * TILE_ROWS * K;
     if (rows == TILE_ROWS && k_stride == 1 && K > 8) {
         // The lanes past TILE_ROWS run into the next columns, which then overwrite them; the last ones are set by hand.
-        pack_turned(source, m_stride, rows, K - 2, to, TILE_ROWS);
+        for (int r = (TILE_ROWS - 1) / 8 * 8; r >= 0; r -= 8)
+            pack_turned(source + r * m_stride, m_stride, min(8, rows - r), K - 2, to + r, TILE_ROWS);
         pack_any(source + (K - 2), m_stride, 1, rows, 2, to + (long)(K - 2) * TILE_ROWS, TILE_ROWS);
     } else {
         pack_any(source, m_stride, k_stride, rows, K, to, TILE_ROWS);
@@ -99,7 +100,7 @@ void gemm_pack_b(const __global float *b, long b_offset, long batch_stride, long
 // ---------------------------------------------------------------- product
 
 #define LEFT(i) left_panel[i]
-inline void multiply_panels(const __global float *restrict left_panel, const __global float *restrict right, int depth,
+WIDE_VECTORS inline void multiply_panels(const __global float *restrict left_panel, const __global float *restrict right, int depth,
                             __global float *to, long row_stride, int rows, int columns, int onto)
 {
     TILE_ZERO
@@ -109,7 +110,7 @@ inline void multiply_panels(const __global float *restrict left_panel, const __g
 }
 #undef LEFT
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+WIDE_VECTORS __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void gemm_blocks(const __global float *restrict packed_a, const __global float *restrict packed_b, __global float *c,
                  long c_offset, int M, int N, int K, int mc, int nc, int kc)
 {

@@ -1,6 +1,7 @@
 """The operands of a product c = a · b of stacks of matrices of any layout; launching kernels/gemm_cpu.cl."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tensor import dtypes
@@ -83,18 +84,52 @@ def prepare_small(device: Device, sizes: Product, a: Matrices, b: Matrices) -> P
     )
 
 
-def launch_packed(device: Device, sizes: Product, a: Matrices, b: Matrices, c: Any, c_offset: int) -> None:
-    """c[count, M, N] = a · b, row-major from `c_offset` on, in three launches; no size is zero."""
+@dataclass(frozen=True)
+class PackedTile:
+    """The tile of cpu_tile.h that packed products use: two vectors of `lanes` a row."""
+
+    rows: int
+    columns: int
+    lanes: int
+
+
+TILE, WIDE_TILE = PackedTile(TILE_ROWS, TILE_COLUMNS, 8), PackedTile(12, 32, 16)
+
+
+@lru_cache(maxsize=64)
+def packed_tile(device: Device) -> PackedTile:
+    """The one for a device's vectors: WIDE_TILE for those of AVX-512."""
+    raw: Any = getattr(device, "raw", None)
+    wide = raw is not None and raw.native_vector_width_float >= WIDE_TILE.lanes
+    return WIDE_TILE if wide else TILE
+
+
+def launch_packed(
+    device: Device,
+    sizes: Product,
+    a: Matrices,
+    b: Matrices,
+    c: Any,
+    c_offset: int,
+    tile: PackedTile | None = None,
+) -> None:
+    """c[count, M, N] = a · b, row-major from `c_offset` on, in three launches; no size is zero.
+
+    The tile is the one for the device's vectors, unless it is given.
+    """
     M, N, K = sizes.M, sizes.N, sizes.K
-    row_panels, column_panels = ceil_div(M, TILE_ROWS), ceil_div(N, TILE_COLUMNS)
-    packed_a = scratch(device, sizes.count * row_panels * TILE_ROWS * K)
-    packed_b = scratch(device, sizes.count * column_panels * TILE_COLUMNS * K)
-    pack_a, pack_b = built(device, "gemm_cpu.cl", "gemm_pack_a"), built(device, "gemm_cpu.cl", "gemm_pack_b")
+    tile = tile or packed_tile(device)
+    row_panels, column_panels = ceil_div(M, tile.rows), ceil_div(N, tile.columns)
+    packed_a = scratch(device, sizes.count * row_panels * tile.rows * K)
+    packed_b = scratch(device, sizes.count * column_panels * tile.columns * K)
+    pack_a, pack_b, blocks = (
+        built(device, "gemm_cpu.cl", name, {"TILE_LANES": tile.lanes})
+        for name in ("gemm_pack_a", "gemm_pack_b", "gemm_blocks")
+    )
     pack_a((row_panels, sizes.count), *a.arguments(), M, K, packed_a.buffer, local_size=(1, 1))
     pack_b((column_panels, sizes.count), *b.arguments(), N, K, packed_b.buffer, local_size=(1, 1))
-    rows, columns, depth = packed_blocks(sizes, device.compute_units)
+    rows, columns, depth = packed_blocks(sizes, device.compute_units, tile)
     groups = (ceil_div(N, columns), ceil_div(M, rows), sizes.count)
-    blocks = built(device, "gemm_cpu.cl", "gemm_blocks")
     blocks(
         groups,
         packed_a.buffer,
@@ -111,11 +146,11 @@ def launch_packed(device: Device, sizes: Product, a: Matrices, b: Matrices, c: A
     )
 
 
-def packed_blocks(sizes: Product, units: int) -> tuple[int, int, int]:
-    """mc, nc, kc: mc × kc of A fit the second cache, kc × 16 of B the first, and all units have work."""
+def packed_blocks(sizes: Product, units: int, tile: PackedTile) -> tuple[int, int, int]:
+    """mc, nc, kc: mc × kc of A fit the second cache, a panel of B the first, and all units have work."""
     rows, columns, depth = 192, 256, even_block(sizes.K, 384, 1)
     while rows * columns > 48 * 64:
         if ceil_div(sizes.M, rows) * ceil_div(sizes.N, columns) * sizes.count >= 4 * units:
             break
         rows, columns = (rows // 2, columns) if rows * 2 > columns else (rows, columns // 2)
-    return even_block(sizes.M, rows, TILE_ROWS), even_block(sizes.N, columns, TILE_COLUMNS), depth
+    return even_block(sizes.M, rows, tile.rows), even_block(sizes.N, columns, tile.columns), depth

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy
@@ -129,7 +130,8 @@ def launched(multiply: Multiply, a: Array, b: Array) -> Array:
 
 @pytest.mark.parametrize(
     ("device", "multiply"),
-    [(device, by_launch(gemm.launch_packed)) for device in opencl_cpus()]
+    [(device, by_launch(gemm.launch_packed)) for device in opencl_cpus()]  # the tile for its vectors
+    + [(device, by_launch(partial(gemm.launch_packed, tile=gemm.TILE))) for device in opencl_cpus()]
     + [(device, small) for device in opencl_cpus()]
     + [(device, on_gpu) for device in opencl_devices()],
     ids=lambda each: getattr(each, "spec", None),
@@ -277,9 +279,10 @@ def test_errors_name_what_was_seen(device: Device) -> None:
     ("M", "N", "K"), [(97, 16, 5), (1536, 1536, 1536), (100_000, 100, 385), (500, 9000, 1)]
 )
 def test_blocks_are_whole_panels_and_cover_the_product(M: int, N: int, K: int, units: int) -> None:
-    rows, columns, depth = gemm.packed_blocks(gemm.Product(1, M, N, K), units)
-    assert rows % gemm.TILE_ROWS == 0
-    assert columns % gemm.TILE_COLUMNS == 0
-    assert 0 < rows <= 192
-    assert 0 < columns <= 256
+    for tile in (gemm.TILE, gemm.WIDE_TILE):
+        rows, columns, depth = gemm.packed_blocks(gemm.Product(1, M, N, K), units, tile)
+        assert rows % tile.rows == 0
+        assert columns % tile.columns == 0
+        assert 0 < rows <= 192
+        assert 0 < columns <= 256
     assert 0 < depth <= 384
