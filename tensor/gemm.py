@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy
+
 from tensor import dtypes
 from tensor.array import Array
-from tensor.device import Device
+from tensor.device import Device, OpenCLDevice
 from tensor.kernel import built
 from tensor.preset import Preset
 
@@ -98,10 +100,18 @@ TILE, WIDE_TILE = PackedTile(TILE_ROWS, TILE_COLUMNS, 8), PackedTile(12, 32, 16)
 
 @lru_cache(maxsize=64)
 def packed_tile(device: Device) -> PackedTile:
-    """The one for a device's vectors: WIDE_TILE for those of AVX-512."""
-    raw: Any = getattr(device, "raw", None)
-    wide = raw is not None and raw.native_vector_width_float >= WIDE_TILE.lanes
-    return WIDE_TILE if wide else TILE
+    """The one for the vectors that a device's compiler uses: WIDE_TILE for those of AVX-512."""
+    if not isinstance(device, OpenCLDevice) or device.raw.native_vector_width_float < WIDE_TILE.lanes:
+        return TILE
+    import pyopencl
+
+    answer = numpy.zeros(1, numpy.int32)
+    buffer = pyopencl.Buffer(device.context, pyopencl.mem_flags.READ_WRITE, answer.nbytes)
+    ready = built(device, "avx512.cl", "has_avx512").bound([buffer])
+    # Past our queue, since it may be recording.
+    pyopencl.enqueue_nd_range_kernel(device.queue.raw, ready, (1,), (1,))
+    pyopencl.enqueue_copy(device.queue.raw, answer, buffer, is_blocking=True)
+    return WIDE_TILE if answer[0] else TILE
 
 
 def launch_packed(

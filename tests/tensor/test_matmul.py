@@ -150,6 +150,17 @@ def test_each_kernel_by_itself(
     agree(launched(multiply, left, right).numpy(), a, b)
 
 
+@pytest.mark.parametrize("device", opencl_cpus(), ids=lambda each: each.spec)
+def test_the_first_large_product_may_be_a_recorded_one(device: Device) -> None:
+    """Which tile suits the device is asked then."""
+    gemm.packed_tile.cache_clear()
+    x = random(600, 600)
+    ours = tensor.asarray(x, device=device)
+    recording = tensor.record(lambda: ours @ ours, device=device)
+    for _ in range(2):
+        agree(recording.replay().numpy(), x, x)
+
+
 NARROW = [
     *[(77, 1, 8), (1, 77, 100), (50, 2, 9), (3, 65, 31), (131, 4, 300), (5, 131, 517), (61, 6, 24)],
     *[(7, 40, 255), (8, 8, 64), (9, 100, 257), (129, 10, 100), (10, 33, 41), (12, 200, 53)],
