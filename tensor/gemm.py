@@ -132,9 +132,9 @@ def launch_packed(
     row_panels, column_panels = ceil_div(M, tile.rows), ceil_div(N, tile.columns)
     packed_a = scratch(device, sizes.count * row_panels * tile.rows * K)
     packed_b = scratch(device, sizes.count * column_panels * tile.columns * K)
+    defines = {"TILE_LANES": tile.lanes} if tile is WIDE_TILE else {}  # else the program of gemm_small
     pack_a, pack_b, blocks = (
-        built(device, "gemm_cpu.cl", name, {"TILE_LANES": tile.lanes})
-        for name in ("gemm_pack_a", "gemm_pack_b", "gemm_blocks")
+        built(device, "gemm_cpu.cl", name, defines) for name in ("gemm_pack_a", "gemm_pack_b", "gemm_blocks")
     )
     pack_a((row_panels, sizes.count), *a.arguments(), M, K, packed_a.buffer, local_size=(1, 1))
     pack_b((column_panels, sizes.count), *b.arguments(), N, K, packed_b.buffer, local_size=(1, 1))

@@ -287,7 +287,8 @@ def test_errors_name_what_was_seen(device: Device) -> None:
 
 @pytest.mark.parametrize("units", [1, 2, 64])
 @pytest.mark.parametrize(
-    ("M", "N", "K"), [(97, 16, 5), (1536, 1536, 1536), (100_000, 100, 385), (500, 9000, 1)]
+    ("M", "N", "K"),
+    [(97, 16, 5), (1536, 1536, 1536), (100_000, 100, 385), (500, 9000, 1), (201, 70, 790)],
 )
 def test_blocks_are_whole_panels_and_cover_the_product(M: int, N: int, K: int, units: int) -> None:
     for tile in (gemm.TILE, gemm.WIDE_TILE):
