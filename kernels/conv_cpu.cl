@@ -52,10 +52,10 @@ inline int source_position(int o, int k, int stride, int extent)
 
 // The tile of TILE_ROWS pixels by TILE_COLUMNS outputs. `start` is the first element read (inside) or the image's own
 // first element (not inside).
-inline void gather_tile(const __global float *restrict x, const long *start, const int *origin_h, const int *origin_w,
-                        int inside, const geometry g, const __global float *zeros,
-                        const __global float *restrict packed, long tap_stride, __global float *to, long row_stride,
-                        int rows, int columns)
+WIDE_VECTORS inline void gather_tile(const __global float *restrict x, const long *start, const int *origin_h,
+                                     const int *origin_w, int inside, const geometry g, const __global float *zeros,
+                                     const __global float *restrict packed, long tap_stride, __global float *to,
+                                     long row_stride, int rows, int columns)
 {
     const int onto = 0;
     TILE_ZERO
@@ -104,7 +104,7 @@ inline void advance(position *p, const geometry *g, int images)
     p->image += images;
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+WIDE_VECTORS __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv_gather(const __global float *restrict x, long x_offset, const __global float *restrict packed,
                  long zeros_offset, __global float *restrict y, long y_offset, int images, int by_image, int tiles,
                  int tiles_per_group, long panel_stride, long tap_stride, int height, int width, int channels,
@@ -183,7 +183,7 @@ inline long weight_offset(int j, int width, int channels, int kernel_width)
 // panel of outputs it first copies their dy into its slice of `panels`: lines_per_pass · out_width · TILE_COLUMNS floats.
 #define LEFT(i) pixel[at##i]
 #define WEIGHT_AT(i) const long at##i = weight_offset(min(j + i, weights - 1), width, channels, kernel_width);
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+WIDE_VECTORS __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv_weight_parts(const __global float *restrict x, long x_offset, const __global float *restrict dy,
                        long dy_offset, __global float *restrict parts, __global float *panels, int lines,
                        int lines_per_part, int lines_per_pass, int weights, int weights_per_group, int outputs,

@@ -11,7 +11,7 @@
 //
 // Panels are padded with zeros, so the inner loop knows no edges; only the stores do. (A panel of zeros comes out of
 // gemm_pack_b for one group more than there are panels.) Strides and offsets count elements. mc is a multiple of
-// TILE_ROWS, nc of TILE_COLUMNS. -D TILE_LANES: see cpu_tile.h.
+// TILE_ROWS, nc of TILE_COLUMNS. -D LANES: see cpu_tile.h.
 
 #include "cpu_tile.h"
 
@@ -100,8 +100,9 @@ void gemm_pack_b(const __global float *b, long b_offset, long batch_stride, long
 // ---------------------------------------------------------------- product
 
 #define LEFT(i) left_panel[i]
-WIDE_VECTORS inline void multiply_panels(const __global float *restrict left_panel, const __global float *restrict right, int depth,
-                            __global float *to, long row_stride, int rows, int columns, int onto)
+WIDE_VECTORS inline void multiply_panels(const __global float *restrict left_panel,
+                                         const __global float *restrict right, int depth, __global float *to,
+                                         long row_stride, int rows, int columns, int onto)
 {
     TILE_ZERO
     for (int k = 0; k < depth; ++k, left_panel += TILE_ROWS, right += TILE_COLUMNS)
@@ -133,9 +134,9 @@ void gemm_blocks(const __global float *restrict packed_a, const __global float *
 #define PANEL_DEPTH 256
 #define LEFT(i) row##i[at]
 #define ROW_POINTER(i) const __global float *row##i = left_rows + min(i, rows - 1) * m_stride;
-inline void multiply_rows(const __global float *restrict left_rows, long m_stride, long k_stride,
-                          const __global float *restrict right, int depth, __global float *to, long row_stride,
-                          int rows, int columns, int onto)
+WIDE_VECTORS inline void multiply_rows(const __global float *restrict left_rows, long m_stride, long k_stride,
+                                       const __global float *restrict right, int depth, __global float *to,
+                                       long row_stride, int rows, int columns, int onto)
 {
     EACH_ROW(ROW_POINTER)
     TILE_ZERO
@@ -145,7 +146,7 @@ inline void multiply_rows(const __global float *restrict left_rows, long m_strid
     TILE_STORE
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+WIDE_VECTORS __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void gemm_small(__global float *restrict c, long c_offset, const __global float *restrict a, long a_offset,
                 const __global float *restrict b, long b_offset, long a_batch_stride, long m_stride, long ak_stride,
                 long b_batch_stride, long bk_stride, long n_stride, int M, int N, int K, int mc)

@@ -137,8 +137,8 @@ void winograd_weights(const __global float *restrict w, long w_offset, __global 
 
 #define LEFT(i) left##i[k]
 #define LEFT_ROW(i) const __global float *left##i = from + i * channels;
-inline void multiply_place(const __global float *restrict from, const __global float *restrict right, int channels,
-                           __global float *to)
+WIDE_VECTORS inline void multiply_place(const __global float *restrict from, const __global float *restrict right,
+                                        int channels, __global float *to)
 {
     const int onto = 0, rows = TILE_ROWS, columns = TILE_COLUMNS;
     const long row_stride = TILE_COLUMNS;
@@ -170,7 +170,7 @@ inline void transform_products(const __global float *from, long place_stride, __
 
 // A group goes through its part of the tiles a block at a time. tiles_per_block is a multiple of TILE_ROWS; rows past the
 // last tile repeat it. `scratch`: PLACES · tiles_per_block · (channels + TILE_COLUMNS) floats a group.
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+WIDE_VECTORS __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void winograd_gather(const __global float *restrict x, long x_offset, const __global float *restrict packed,
                      long zeros_offset, __global float *restrict y, long y_offset, __global float *scratch, int tiles,
                      int tiles_per_group, int tiles_per_block, int outputs_per_group, int height, int width,
@@ -235,7 +235,7 @@ inline void transform_gradient(const __global float *from, long line, int output
 // tiles, which it goes through a block at a time. `scratch`: PLACES · tiles_per_block · (channels_per_group +
 // outputs_per_group) + TILE_ROWS floats a group: the last row of a register tile may read past its channels.
 #define LEFT(i) elements[i]
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+WIDE_VECTORS __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void winograd_weight_parts(const __global float *restrict x, long x_offset, const __global float *restrict dy,
                            long dy_offset, const __global float *restrict zeros, __global float *restrict sums,
                            __global float *scratch, int tiles, int tiles_per_part, int tiles_per_block,

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 from tensor import winograd_cpu
 from tensor.array import Array
+from tensor.cpu_tile import THIN_TILE, TILE, Tile, tile_for
+from tensor.device import Device
 from tensor.gemm import ceil_div, even_block, scratch
 from tensor.geometry import Geometry
 from tensor.kernel import built
 
-TILE_ROWS = {2: 6, 3: 4}  # of cpu_tile.h, by vectors a row
-MOST_PIXELS = 96  # of one group: 16 or 24 tiles, no more than MOST_TILES of conv_cpu.cl
+MOST_PIXELS = 96  # of one group: 8 to 24 tiles, no more than MOST_TILES of conv_cpu.cl
 FIRST_CACHE_FLOATS = 5120  # of the images and dy that one pass over the pixels touches (docs/log.md)
 LARGEST_OUTPUTS = 128  # of one group that sums gradients of weights
 SUMS_OF_GROUP = 65536  # that it keeps in the second cache while it goes through the pixels
 FEWEST_PIXELS = 64  # of a part, whose sums are written and read once more; and of one pass over them
 
 
-def _vectors(columns: int) -> int:
-    """Vectors a tile row: 3 (24 columns) where that wastes fewer lanes than 2 (16 columns)."""
-    return 3 if ceil_div(columns, 24) * 24 < ceil_div(columns, 16) * 16 else 2
+def _tile(device: Device, columns: int) -> Tile:
+    return tile_for(device, columns, (TILE, THIN_TILE))
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ def forward(sizes: Geometry, x: Array, w: Array, y: Array) -> None:
     if winograd_cpu.suits(sizes):
         winograd_cpu.forward(sizes, x, w, y)
         return
-    device, vectors = x.device, _vectors(sizes.O)
-    depth, width, tile = sizes.weights, 8 * vectors, {"TILE_VECTORS": vectors}
+    device, tile, depth = x.device, _tile(x.device, sizes.O), sizes.weights
+    width = tile.columns
     panels = ceil_div(sizes.O, width)
     packed = scratch(device, (panels + 1) * width * depth)
-    pack = built(device, "gemm_cpu.cl", "gemm_pack_b", tile)
+    pack = built(device, "gemm_cpu.cl", "gemm_pack_b", tile.defines)
     pack((panels + 1, 1), w.buffer, w.offset, 0, 1, depth, sizes.O, depth, packed.buffer, local_size=(1, 1))
-    tiles = _tiles(sizes.N, sizes.P * sizes.Q, TILE_ROWS[vectors], False, device.compute_units)
-    built(device, "conv_cpu.cl", "conv_gather", tile)(
+    tiles = _tiles(sizes.N, sizes.P * sizes.Q, tile.rows, False, device.compute_units)
+    built(device, "conv_cpu.cl", "conv_gather", tile.defines)(
         tiles.groups,
         *(x.buffer, x.offset, packed.buffer, panels * width * depth, y.buffer, y.offset),
         *(sizes.N, int(tiles.by_image), tiles.count, tiles.per_group, depth * width, sizes.C * width),
@@ -85,15 +85,15 @@ def backward_data(sizes: Geometry, dy: Array, w: Array, dx: Array) -> None:
     if winograd_cpu.suits(sizes):
         winograd_cpu.backward_data(sizes, dy, w, dx)
         return
-    device, vectors = dy.device, _vectors(sizes.C)
-    depth, taps, width, tile = sizes.O, sizes.KH * sizes.KW, 8 * vectors, {"TILE_VECTORS": vectors}
+    device, tile, depth = dy.device, _tile(dy.device, sizes.C), sizes.O
+    taps, width = sizes.KH * sizes.KW, tile.columns
     panels = ceil_div(sizes.C, width)
     packed = scratch(device, taps * (panels + 1) * width * depth)
-    pack = built(device, "gemm_cpu.cl", "gemm_pack_b", tile)
+    pack = built(device, "gemm_cpu.cl", "gemm_pack_b", tile.defines)
     strides = (sizes.C, sizes.weights, 1)  # of taps, outputs, channels
     pack((panels + 1, taps), w.buffer, w.offset, *strides, sizes.C, depth, packed.buffer, local_size=(1, 1))
-    tiles = _tiles(sizes.N, sizes.H * sizes.W, TILE_ROWS[vectors], True, device.compute_units)
-    built(device, "conv_cpu.cl", "conv_gather", {**tile, "BACKWARD": 1})(
+    tiles = _tiles(sizes.N, sizes.H * sizes.W, tile.rows, True, device.compute_units)
+    built(device, "conv_cpu.cl", "conv_gather", {**tile.defines, "BACKWARD": 1})(
         tiles.groups,
         *(dy.buffer, dy.offset, packed.buffer, panels * width * depth, dx.buffer, dx.offset),
         *(
@@ -127,22 +127,21 @@ def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
         return
     device = x.device
     padded, height, width = _padded(sizes, x)
-    vectors, lines = _vectors(sizes.O), sizes.N * sizes.P
-    width_of_tile = 8 * vectors
-    columns = ceil_div(sizes.O, width_of_tile) * width_of_tile
-    outputs_per_group = even_block(sizes.O, LARGEST_OUTPUTS, width_of_tile)
+    tile, lines = _tile(device, sizes.O), sizes.N * sizes.P
+    columns = ceil_div(sizes.O, tile.columns) * tile.columns
+    outputs_per_group = even_block(sizes.O, LARGEST_OUTPUTS, tile.columns)
     weights_per_group = even_block(
         sizes.weights, SUMS_OF_GROUP // outputs_per_group, 12
-    )  # both tile heights divide 12
+    )  # which every tile's rows divide
     blocks = ceil_div(sizes.O, outputs_per_group) * ceil_div(sizes.weights, weights_per_group)
     fewest_lines = ceil_div(FEWEST_PIXELS, sizes.Q)
     lines_per_part = max(fewest_lines, ceil_div(lines, ceil_div(4 * device.compute_units, blocks)))
     parts = ceil_div(lines, lines_per_part)
-    line_floats = sizes.stride[0] * width * sizes.C + sizes.Q * width_of_tile
+    line_floats = sizes.stride[0] * width * sizes.C + sizes.Q * tile.columns
     lines_per_pass = min(lines_per_part, max(fewest_lines, FIRST_CACHE_FLOATS // line_floats))
     sums = scratch(device, parts * sizes.weights * columns)
-    panels = scratch(device, parts * blocks * lines_per_pass * sizes.Q * width_of_tile)
-    built(device, "conv_cpu.cl", "conv_weight_parts", {"TILE_VECTORS": vectors})(
+    panels = scratch(device, parts * blocks * lines_per_pass * sizes.Q * tile.columns)
+    built(device, "conv_cpu.cl", "conv_weight_parts", tile.defines)(
         (ceil_div(sizes.O, outputs_per_group), ceil_div(sizes.weights, weights_per_group), parts),
         *(padded.buffer, padded.offset, dy.buffer, dy.offset, sums.buffer, panels.buffer),
         *(
@@ -157,7 +156,7 @@ def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
         *(height, width, sizes.C, sizes.P, sizes.Q, sizes.KW, *sizes.stride),
         local_size=(1, 1, 1),
     )
-    built(device, "conv_cpu.cl", "conv_weight_sum", {"TILE_VECTORS": vectors})(
+    built(device, "conv_cpu.cl", "conv_weight_sum", tile.defines)(
         (ceil_div(sizes.O, 8), ceil_div(sizes.weights, 64)),
         *(sums.buffer, dw.buffer, dw.offset, parts, sizes.weights, sizes.O, columns),
         local_size=(1, 1),

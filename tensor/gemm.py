@@ -1,18 +1,16 @@
 """The operands of a product c = a · b of stacks of matrices of any layout; launching kernels/gemm_cpu.cl."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
-
-import numpy
 
 from tensor import dtypes
 from tensor.array import Array
-from tensor.device import Device, OpenCLDevice
+from tensor.cpu_tile import Tile, tile_for
+from tensor.device import Device
 from tensor.kernel import built
 from tensor.preset import Preset
 
-TILE_ROWS, TILE_COLUMNS = 6, 16  # cpu_tile.h with two vectors a row
+GROUP_WORK = 2**17  # multiplications below which another group costs more than it saves
 SMALL = 512**3  # up to here one launch that packs as it goes is as fast as three (docs/log.md)
 
 
@@ -72,46 +70,25 @@ def scratch(device: Device, size: int) -> Array:
     return Array.new((size,), dtypes.float32, device)
 
 
-def prepare_small(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Preset:
-    """One launch, which packs as it goes. Called with the arrays c, a and b."""
-    panels, rows = ceil_div(sizes.N, TILE_COLUMNS), 384  # each block of rows packs B anew
-    while rows > 12 and panels * ceil_div(sizes.M, rows) * sizes.count < 4 * device.compute_units:
+def prepare_small(
+    device: Device, sizes: Product, a: Matrices, b: Matrices, tile: Tile | None = None
+) -> Preset:
+    """One launch, which packs as it goes. Called with the arrays c, a and b.
+
+    The tile is the one for the device and the sizes, unless it is given.
+    """
+    tile = tile or tile_for(device, sizes.N)
+    panels, rows = ceil_div(sizes.N, tile.columns), 384  # each block of rows packs B anew
+    wanted = min(4 * device.compute_units, sizes.size * sizes.K // GROUP_WORK)
+    while rows > 12 and panels * ceil_div(sizes.M, rows) * sizes.count < wanted:
         rows //= 2
-    rows = even_block(sizes.M, rows, TILE_ROWS)
+    rows = even_block(sizes.M, rows, tile.rows)
     return Preset(
-        built(device, "gemm_cpu.cl", "gemm_small"),
+        built(device, "gemm_cpu.cl", "gemm_small", tile.defines),
         (panels, ceil_div(sizes.M, rows), sizes.count),
         (1, 1, 1),
         (*a.strides, *b.strides, sizes.M, sizes.N, sizes.K, rows),
     )
-
-
-@dataclass(frozen=True)
-class PackedTile:
-    """The tile of cpu_tile.h that packed products use: two vectors of `lanes` a row."""
-
-    rows: int
-    columns: int
-    lanes: int
-
-
-TILE, WIDE_TILE = PackedTile(TILE_ROWS, TILE_COLUMNS, 8), PackedTile(12, 32, 16)
-
-
-@lru_cache(maxsize=64)
-def packed_tile(device: Device) -> PackedTile:
-    """The one for the vectors that a device's compiler uses: WIDE_TILE for those of AVX-512."""
-    if not isinstance(device, OpenCLDevice) or device.raw.native_vector_width_float < WIDE_TILE.lanes:
-        return TILE
-    import pyopencl
-
-    answer = numpy.zeros(1, numpy.int32)
-    buffer = pyopencl.Buffer(device.context, pyopencl.mem_flags.READ_WRITE, answer.nbytes)
-    ready = built(device, "avx512.cl", "has_avx512").bound([buffer])
-    # Past our queue, since it may be recording.
-    pyopencl.enqueue_nd_range_kernel(device.queue.raw, ready, (1,), (1,))
-    pyopencl.enqueue_copy(device.queue.raw, answer, buffer, is_blocking=True)
-    return WIDE_TILE if answer[0] else TILE
 
 
 def launch_packed(
@@ -121,21 +98,19 @@ def launch_packed(
     b: Matrices,
     c: Any,
     c_offset: int,
-    tile: PackedTile | None = None,
+    tile: Tile | None = None,
 ) -> None:
     """c[count, M, N] = a · b, row-major from `c_offset` on, in three launches; no size is zero.
 
-    The tile is the one for the device's vectors, unless it is given.
+    The tile is the one for the device and the sizes, unless it is given.
     """
     M, N, K = sizes.M, sizes.N, sizes.K
-    tile = tile or packed_tile(device)
+    tile = tile or tile_for(device, sizes.N)
     row_panels, column_panels = ceil_div(M, tile.rows), ceil_div(N, tile.columns)
     packed_a = scratch(device, sizes.count * row_panels * tile.rows * K)
     packed_b = scratch(device, sizes.count * column_panels * tile.columns * K)
-    defines = {"TILE_LANES": tile.lanes} if tile is WIDE_TILE else {}  # else the program of gemm_small
-    pack_a, pack_b, blocks = (
-        built(device, "gemm_cpu.cl", name, defines) for name in ("gemm_pack_a", "gemm_pack_b", "gemm_blocks")
-    )
+    kernels = ("gemm_pack_a", "gemm_pack_b", "gemm_blocks")
+    pack_a, pack_b, blocks = (built(device, "gemm_cpu.cl", name, tile.defines) for name in kernels)
     pack_a((row_panels, sizes.count), *a.arguments(), M, K, packed_a.buffer, local_size=(1, 1))
     pack_b((column_panels, sizes.count), *b.arguments(), N, K, packed_b.buffer, local_size=(1, 1))
     rows, columns, depth = packed_blocks(sizes, device.compute_units, tile)
@@ -156,7 +131,7 @@ def launch_packed(
     )
 
 
-def packed_blocks(sizes: Product, units: int, tile: PackedTile) -> tuple[int, int, int]:
+def packed_blocks(sizes: Product, units: int, tile: Tile) -> tuple[int, int, int]:
     """mc, nc, kc: mc × kc of A fit the second cache, a panel of B the first, and all units have work."""
     rows, columns, depth = 192, 256, even_block(sizes.K, 384, 1)
     while rows * columns > 48 * 64:

@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 
+from tensor import cpu_vectors
 from tensor.device import Device
-from tensor.gemm import Matrices, Product, ceil_div
+from tensor.gemm import GROUP_WORK, Matrices, Product, ceil_div
 from tensor.kernel import built
 from tensor.preset import Preset
 
 # Up to how many columns or rows it pays (docs/log.md): of more, tiles of 16 waste less.
 _MOST_ACROSS, _MOST_ALONG, _MOST_ALONG_TURNED = 12, 10, 12
 _AT_ONCE = 8  # columns in a tile at most, as in the kernel
-# Vectors of the wide side in a tile, for 1, 2, … columns: what 16 registers hold.
-_ROWS = (8, 6, 4, 3, 2, 2, 1, 1)
-_WORK = 2**17  # multiplications below which another group costs more than it saves
+# Vectors of the wide side in a tile, for 1, 2, … columns, by their lanes: what 16 registers of AVX2 hold; for
+# AVX-512 no more sums than have their lanes added up at once.
+_ROWS = {cpu_vectors.LANES: (8, 6, 4, 3, 2, 2, 1, 1), cpu_vectors.WIDE_LANES: (8, 8, 5, 4, 3, 2, 2, 2)}
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,29 @@ def _sides(sizes: Product, a: Matrices, b: Matrices) -> _Sides:
 
 def prepare(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Preset | None:
     """The launch, called with the arrays c, a and b; None where the general form is no slower."""
+    lanes = cpu_vectors.lanes(device)
+    return prepare_for(lanes, device, sizes, a, b) or (
+        prepare_for(cpu_vectors.LANES, device, sizes, a, b) if lanes > cpu_vectors.LANES else None
+    )
+
+
+def prepare_for(lanes: int, device: Device, sizes: Product, a: Matrices, b: Matrices) -> Preset | None:
+    """With vectors of so many lanes; None too where the product is too small for them."""
     sides = _sides(sizes, a, b)
     columns = ceil_div(sides.few, ceil_div(sides.few, _AT_ONCE))
-    rows = _ROWS[columns - 1]
-    if _pays_along(sides):
+    rows = _ROWS[lanes][columns - 1]
+    if _pays_along(sides, lanes):
         name, tile = "narrow_along", rows
-    elif sides.wide[1] == 1 and sides.length >= 8 * rows and sides.few <= _MOST_ACROSS:
-        name, tile = "narrow_across", 8 * rows
+    elif sides.wide[1] == 1 and sides.length >= lanes * rows and sides.few <= _MOST_ACROSS:
+        name, tile = "narrow_across", lanes * rows
     else:
         return None
-    wanted = min(4 * device.compute_units, sizes.size * sizes.K // _WORK)
+    wanted = min(4 * device.compute_units, sizes.size * sizes.K // GROUP_WORK)
     blocks = max(1, min(ceil_div(wanted, sizes.count), ceil_div(sides.length, tile)))
     each = ceil_div(ceil_div(sides.length, tile), blocks) * tile
+    defines = {"COLUMNS": columns, "ROWS": rows, "TURNED": int(sides.turned), **cpu_vectors.defines(lanes)}
     return Preset(
-        built(
-            device, "gemm_narrow.cl", name, {"COLUMNS": columns, "ROWS": rows, "TURNED": int(sides.turned)}
-        ),
+        built(device, "gemm_narrow.cl", name, defines),
         (ceil_div(sides.length, each), sizes.count),
         (1, 1),
         (
@@ -68,7 +76,7 @@ def prepare(device: Device, sizes: Product, a: Matrices, b: Matrices) -> Preset 
     )
 
 
-def _pays_along(sides: _Sides) -> bool:
+def _pays_along(sides: _Sides, lanes: int) -> bool:
     """Whether vectors along k pay: adding up their lanes has to be small beside the products."""
     most = _MOST_ALONG_TURNED if sides.turned else _MOST_ALONG
-    return sides.wide[2] == 1 and sides.few <= most and sides.depth >= max(8, 4 * sides.few)
+    return sides.wide[2] == 1 and sides.few <= most and sides.depth >= max(lanes, 4 * sides.few)

@@ -1,13 +1,14 @@
 """Launching kernels/winograd_cpu.cl: 3×3 convolution with stride 1 by 4 products where there were 9."""
 
 from tensor.array import Array
+from tensor.cpu_tile import Tile, tile_for
 from tensor.creation import zeros
-from tensor.gemm import TILE_COLUMNS, TILE_ROWS, ceil_div, even_block, scratch
+from tensor.gemm import ceil_div, even_block, scratch
 from tensor.geometry import Geometry
 from tensor.kernel import built
 
 PLACES = 16
-# Transformed at once by winograd_gather: whole TILE_ROWS, MOST_TILES there at most; half of it for weights.
+# Transformed at once by winograd_gather: whole register tiles, MOST_TILES there at most; half for weights.
 TILES_PER_BLOCK = 96
 GROUPS_PER_UNIT = 8
 FEWEST_PIXELS = 128  # below, transforming the weights takes what the products save
@@ -56,22 +57,23 @@ def _gather(
     direction: dict[str, str | int],
 ) -> None:
     device, channels, outputs = x.device, source[2], result[2]
-    panels, panel = ceil_div(outputs, TILE_COLUMNS), PLACES * channels * TILE_COLUMNS
+    tile = tile_for(device, outputs)
+    panels, panel = ceil_div(outputs, tile.columns), PLACES * channels * tile.columns
     packed = scratch(device, (panels + 1) * panel)
-    built(device, "winograd_cpu.cl", "winograd_weights", direction)(
+    built(device, "winograd_cpu.cl", "winograd_weights", {**tile.defines, **direction})(
         (panels + 1, ceil_div(channels, 64)),
         *(w.buffer, w.offset, packed.buffer, sizes.O, sizes.C),
         local_size=(1, 1),
     )
     tiles = _tiles(sizes.N, *result[:2])
-    block = even_block(tiles, TILES_PER_BLOCK, TILE_ROWS)
+    block = even_block(tiles, TILES_PER_BLOCK, tile.rows)
     blocks, wanted = ceil_div(tiles, block), GROUPS_PER_UNIT * device.compute_units
     tiles_per_group = ceil_div(blocks, wanted) * block
     groups = ceil_div(tiles, tiles_per_group)
-    outputs_per_group = even_block(outputs, max(64, outputs * groups // wanted), TILE_COLUMNS)
+    outputs_per_group = even_block(outputs, max(64, outputs * groups // wanted), tile.columns)
     both = (groups, ceil_div(outputs, outputs_per_group))
-    room = scratch(device, both[0] * both[1] * PLACES * block * (channels + TILE_COLUMNS))
-    built(device, "winograd_cpu.cl", "winograd_gather")(
+    room = scratch(device, both[0] * both[1] * PLACES * block * (channels + tile.columns))
+    built(device, "winograd_cpu.cl", "winograd_gather", tile.defines)(
         both,
         *(x.buffer, x.offset, packed.buffer, panels * panel, y.buffer, y.offset, room.buffer),
         *(tiles, tiles_per_group, block, outputs_per_group, *source, *result, *padding),
@@ -79,36 +81,36 @@ def _gather(
     )
 
 
-def _weight_blocks(sizes: Geometry, wanted: int) -> tuple[int, int]:
+def _weight_blocks(sizes: Geometry, tile: Tile, wanted: int) -> tuple[int, int]:
     """Channels and outputs of one group, so that there are as many blocks as wanted, if they stay large."""
     channels, outputs = LARGEST_CHANNELS, LARGEST_OUTPUTS
     while ceil_div(sizes.C, channels) * ceil_div(sizes.O, outputs) < wanted and channels * outputs > 48 * 64:
         channels, outputs = (channels // 2, outputs) if channels >= outputs else (channels, outputs // 2)
     # whole vectors and whole register tiles
-    return even_block(sizes.C, channels, 24), even_block(sizes.O, outputs, TILE_COLUMNS)
+    return even_block(sizes.C, channels, 24), even_block(sizes.O, outputs, tile.columns)
 
 
 def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
     """dw = the gradient of the weights; all contiguous and not empty."""
-    device, tiles = x.device, _tiles(sizes.N, sizes.P, sizes.Q)
+    device, tiles, tile = x.device, _tiles(sizes.N, sizes.P, sizes.Q), tile_for(x.device, sizes.O)
     wanted, most_parts = 4 * device.compute_units, max(1, tiles // FEWEST_TILES)
-    channels, outputs = _weight_blocks(sizes, ceil_div(wanted, most_parts))
+    channels, outputs = _weight_blocks(sizes, tile, ceil_div(wanted, most_parts))
     blocks = (ceil_div(sizes.O, outputs), ceil_div(sizes.C, channels))
     tiles_per_part = ceil_div(tiles, min(most_parts, ceil_div(wanted, blocks[0] * blocks[1])))
     parts, block = ceil_div(tiles, tiles_per_part), even_block(tiles_per_part, TILES_PER_BLOCK // 2, 1)
-    padded = ceil_div(sizes.O, TILE_COLUMNS) * TILE_COLUMNS
+    padded = ceil_div(sizes.O, tile.columns) * tile.columns
     sums = scratch(device, parts * PLACES * sizes.C * padded)
-    room = PLACES * block * (channels + outputs) + TILE_ROWS
+    room = PLACES * block * (channels + outputs) + tile.rows
     patches = scratch(device, parts * blocks[0] * blocks[1] * room)
     outside = zeros((channels,), device=device)
-    built(device, "winograd_cpu.cl", "winograd_weight_parts")(
+    built(device, "winograd_cpu.cl", "winograd_weight_parts", tile.defines)(
         (*blocks, parts),
         *(x.buffer, x.offset, dy.buffer, dy.offset, outside.buffer, sums.buffer, patches.buffer),
         *(tiles, tiles_per_part, block, channels, outputs),
         *(sizes.H, sizes.W, sizes.C, sizes.P, sizes.Q, sizes.O, *sizes.padding),
         local_size=(1, 1, 1),
     )
-    built(device, "winograd_cpu.cl", "winograd_weight_sum")(
+    built(device, "winograd_cpu.cl", "winograd_weight_sum", tile.defines)(
         (ceil_div(sizes.O, 8), ceil_div(sizes.C, 64)),
         *(sums.buffer, dw.buffer, dw.offset, parts, sizes.C, sizes.O, padded),
         local_size=(1, 1),

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import tensor
-from tensor import convolution, convolution_cpu, convolution_gpu, gpu_tile
+from tensor import convolution, convolution_cpu, convolution_gpu, cpu_vectors, gpu_tile
 from tensor.array import Shape
 from tensor.device import Device
 from tests.devices import opencl_cpus, opencl_devices, with_gpu_kernels
@@ -126,6 +126,25 @@ def test_tiles_for_few_columns(
         pytest.skip("the kernels for CPUs have no such tiles")
     monkeypatch.setattr(convolution_gpu, "TILES", (tile,))
     test_three_directions(device, (3, 12, 12, 20), (50, 5, 5, 20), (1, 1), (0, 0), (1, 1), 1)
+
+
+@pytest.mark.parametrize(
+    "device", [(each, convolution_cpu) for each in opencl_cpus()], indirect=True, ids=name
+)
+@pytest.mark.parametrize("lanes", [cpu_vectors.LANES, cpu_vectors.WIDE_LANES])
+@pytest.mark.parametrize(("image", "weight", "stride", "padding"), SHAPES)
+def test_vectors_of_either_width(
+    device: Device,
+    monkeypatch: pytest.MonkeyPatch,
+    lanes: int,
+    image: Shape,
+    weight: Shape,
+    stride: Any,
+    padding: Any,
+) -> None:
+    """Whatever the widest are that this machine has."""
+    monkeypatch.setattr(cpu_vectors, "lanes", lambda _: lanes)
+    test_three_directions(device, image, weight, stride, padding, (1, 1), 1)
 
 
 @pytest.mark.parametrize("device", opencl_cpus(), ids=lambda each: each.spec)

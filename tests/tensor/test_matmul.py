@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 import tensor
-from tensor import gemm, gemm_gpu, gemm_narrow, gpu_tile, reduce_launch
+from tensor import cpu_tile, cpu_vectors, gemm, gemm_gpu, gemm_narrow, gpu_tile, reduce_launch
 from tensor.array import Array
 from tensor.device import Device
 from tests.devices import opencl_cpus, opencl_devices, with_gpu_kernels
@@ -117,9 +117,9 @@ def on_gpu(c: Array, a: Array, b: Array, sizes: gemm.Product) -> None:
     gemm_gpu.prepare(a.device, sizes, left, right)(c, a, b)
 
 
-def small(c: Array, a: Array, b: Array, sizes: gemm.Product) -> None:
+def small(c: Array, a: Array, b: Array, sizes: gemm.Product, tile: cpu_tile.Tile) -> None:
     left, right = (gemm.Matrices(None, x.offset, 0, *x.strides) for x in (a, b))
-    gemm.prepare_small(a.device, sizes, left, right)(c, a, b)
+    gemm.prepare_small(a.device, sizes, left, right, tile)(c, a, b)
 
 
 def launched(multiply: Multiply, a: Array, b: Array) -> Array:
@@ -130,9 +130,12 @@ def launched(multiply: Multiply, a: Array, b: Array) -> Array:
 
 @pytest.mark.parametrize(
     ("device", "multiply"),
-    [(device, by_launch(gemm.launch_packed)) for device in opencl_cpus()]  # the tile for its vectors
-    + [(device, by_launch(partial(gemm.launch_packed, tile=gemm.TILE))) for device in opencl_cpus()]
-    + [(device, small) for device in opencl_cpus()]
+    [
+        (device, multiply)
+        for device in opencl_cpus()
+        for tile in (cpu_tile.TILE, cpu_tile.WIDE_TILE, cpu_tile.NARROW_WIDE_TILE)
+        for multiply in (by_launch(partial(gemm.launch_packed, tile=tile)), partial(small, tile=tile))
+    ]
     + [(device, on_gpu) for device in opencl_devices()],
     ids=lambda each: getattr(each, "spec", None),
 )
@@ -152,8 +155,8 @@ def test_each_kernel_by_itself(
 
 @pytest.mark.parametrize("device", opencl_cpus(), ids=lambda each: each.spec)
 def test_the_first_large_product_may_be_a_recorded_one(device: Device) -> None:
-    """Which tile suits the device is asked then."""
-    gemm.packed_tile.cache_clear()
+    """How wide the device's vectors are is asked then."""
+    cpu_vectors.lanes.cache_clear()
     x = random(600, 600)
     ours = tensor.asarray(x, device=device)
     recording = tensor.record(lambda: ours @ ours, device=device)
@@ -170,17 +173,21 @@ NARROW = [
 @OPENCL_CPUS
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
+@pytest.mark.parametrize("lanes", [cpu_vectors.LANES, cpu_vectors.WIDE_LANES])
 @pytest.mark.parametrize(("M", "N", "K"), NARROW)
 def test_narrow_products(
-    device: Device, M: int, N: int, K: int, left_turned: bool, right_turned: bool
+    device: Device, M: int, N: int, K: int, lanes: int, left_turned: bool, right_turned: bool
 ) -> None:
     """Slices with infinite numbers around them: what is read or written too far shows."""
     a, b = random(2, M, K), random(2, K, N)
     left, right = amid_infinities(a, left_turned, device), amid_infinities(b, right_turned, device)
     output = tensor.full(2 * M * N + 16, -7.0, device=device)
     sides = (gemm.Matrices(None, x.offset, *x.strides) for x in (left, right))
-    launch = gemm_narrow.prepare(device, gemm.Product(2, M, N, K), *sides)
-    assert launch is not None
+    sizes = gemm.Product(2, M, N, K)
+    launch = gemm_narrow.prepare_for(lanes, device, sizes, *sides)
+    if launch is None:
+        assert lanes == cpu_vectors.WIDE_LANES, "narrow products of these sizes are for this kernel"
+        pytest.skip("too small for vectors of 16")
     launch(output[8:-8], left, right)
     values = output.numpy()
     assert numpy.all(values[:8] == -7)
@@ -291,7 +298,7 @@ def test_errors_name_what_was_seen(device: Device) -> None:
     [(97, 16, 5), (1536, 1536, 1536), (100_000, 100, 385), (500, 9000, 1), (201, 70, 790)],
 )
 def test_blocks_are_whole_panels_and_cover_the_product(M: int, N: int, K: int, units: int) -> None:
-    for tile in (gemm.TILE, gemm.WIDE_TILE):
+    for tile in (cpu_tile.TILE, cpu_tile.WIDE_TILE, cpu_tile.NARROW_WIDE_TILE):
         rows, columns, depth = gemm.packed_blocks(gemm.Product(1, M, N, K), units, tile)
         assert rows % tile.rows == 0
         assert columns % tile.columns == 0

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import tensor
-from tensor import winograd_cpu
+from tensor import cpu_vectors, winograd_cpu
 from tensor.array import Shape
 from tensor.device import Device
 from tensor.geometry import geometry
@@ -39,8 +39,14 @@ BLOCKS = {
 TOLERANCE = 2e-6  # of the largest value, as for the direct form
 
 
+@pytest.fixture(params=[cpu_vectors.LANES, cpu_vectors.WIDE_LANES])
+def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors of either width, whatever the widest are that this machine has."""
+    monkeypatch.setattr(cpu_vectors, "lanes", lambda _: request.param)
+
+
 @pytest.fixture(params=opencl_cpus(), ids=lambda each: each.spec)
-def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Device:
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, lanes: None) -> Device:
     """Every CPU under OpenCL, with Winograd's form for small images too."""
     monkeypatch.setattr(winograd_cpu, "FEWEST_PIXELS", 0)
     monkeypatch.setattr(winograd_cpu, "FEWEST_CHANNELS", 8)
