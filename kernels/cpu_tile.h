@@ -12,6 +12,9 @@
 #ifndef TILE_VECTORS
 #define TILE_VECTORS 2
 #endif
+#if TILE_VECTORS > 3 || (LANES == 16 && TILE_VECTORS == 3) || (LANES == 8 && TILE_VECTORS == 1)
+#error "There is no such tile."
+#endif
 #define TILE_COLUMNS (TILE_VECTORS * LANES)
 #if TILE_VECTORS == 1
 #define EACH_VECTOR(DO, i) DO(i, 0)
@@ -48,8 +51,8 @@
 #define TILE_STORE_ROW(i)                                                                        \
     if (i < rows) { __global float *row = to + i * row_stride; EACH_VECTOR(TILE_STORE_ONE, i) }
 #if LANES == 16
-// Through memory: halves of vectors taken in registers would keep all of them out of the upper sixteen (LLVM 14).
-#define TILE_STORE_PART_ONE(i, v) *(vector_anywhere *)(part + TILE_COLUMNS * i + 16 * v) = tile##i##v;
+// Through memory: LLVM 14 takes halves out of the lower sixteen registers only, keeps all vectors there, and spills.
+#define TILE_STORE_PART_ONE(i, v) *(vector_anywhere *)(part + TILE_COLUMNS * i + LANES * v) = tile##i##v;
 #define TILE_STORE_PART_ROW(i) EACH_VECTOR(TILE_STORE_PART_ONE, i)
 #define TILE_STORE_PART                                                                          \
     float part[TILE_ROWS * TILE_COLUMNS];                                                        \

@@ -1,7 +1,6 @@
 // The vectors of products on CPUs: -D LANES, 8 (the default, AVX2) or 16 (AVX-512).
 //
 // float16 only in functions with WIDE_VECTORS: without, PoCL 3 aborts on some of it where there is AVX-512, as on vload16.
-// There LLVM 14 takes .lo and .hi of vectors that live in registers out of the lower sixteen registers only, and spills.
 #include "vectors.h"
 
 #ifndef LANES

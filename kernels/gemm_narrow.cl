@@ -1,7 +1,7 @@
 // Matrix product for CPUs where one side is narrow: out[l, j] = Σ over k of wide[l, k] · narrow[k, j], with few j.
 //
 // gemm_cpu.cl pads j to whole tiles, and packs. Here a tile of COLUMNS values of j, 1 to 8, and ROWS vectors of the wide
-// side fills the registers, and the wide side is read where it lies, once. Both sides are told by their strides, so
+// side lies in the registers, and the wide side is read where it lies, once. Both sides are told by their strides, so
 // that A · B with few columns and, turned, with few rows are one kernel.
 //
 //   narrow_along    the wide side is dense along k: vectors are LANES steps of k, and their lanes are added up at the
@@ -42,8 +42,8 @@
 #define SUMS ((ROWS * COLUMNS + LANES - 1) / LANES * LANES)  // of a tile, in whole vectors
 #define SHUFFLE __builtin_shufflevector
 
-// The sums of the lanes of LANES vectors: of neighbours, then of four in a row, then of the fours.
-static inline __attribute__((always_inline)) WIDE_VECTORS vector lane_sums(const vector *v) {
+// The sums of the lanes of each of LANES vectors: of neighbours, then of four in a row, then of the fours.
+static inline __attribute__((always_inline)) WIDE_VECTORS void lane_sums(const vector *v, float *to) {
 #if LANES == 16
 #define PAIR(a, b)                                                              \
   (SHUFFLE(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30)     \
@@ -54,12 +54,12 @@ static inline __attribute__((always_inline)) WIDE_VECTORS vector lane_sums(const
 #define QUARTER(i) PAIR(PAIR(v[i], v[i + 1]), PAIR(v[i + 2], v[i + 3]))
   const vector a = QUARTER(0), b = QUARTER(4), c = QUARTER(8), d = QUARTER(12);
   const vector ab = FOURS(a, b), cd = FOURS(c, d);
-  return FOURS(ab, cd);
+  *(vector_anywhere *)to = FOURS(ab, cd);
 #else
 #define PAIR(a, b) (SHUFFLE(a, b, 0, 2, 8, 10, 4, 6, 12, 14) + SHUFFLE(a, b, 1, 3, 9, 11, 5, 7, 13, 15))
 #define HALF(i) PAIR(PAIR(v[i], v[i + 1]), PAIR(v[i + 2], v[i + 3]))
   const vector a = HALF(0), b = HALF(4);
-  return SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11) + SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+  *(vector_anywhere *)to = SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11) + SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
 #endif
 }
 
@@ -108,7 +108,7 @@ void narrow_along(ARGUMENTS) {
           }
         }
         float totals[SUMS];
-        UNROLL for (int i = 0; i < SUMS; i += LANES) *(vector_anywhere *)(totals + i) = lane_sums(sum + i);
+        UNROLL for (int i = 0; i < SUMS; i += LANES) lane_sums(sum + i, totals + i);
         __global float *to = out + l * out_l + j * out_j;
         const int rows = last - l, columns = J - j;
         if (from == 0 && rows >= ROWS && columns >= COLUMNS) {

@@ -21,6 +21,7 @@ FEWEST_PIXELS = 64  # of a part, whose sums are written and read once more; and 
 
 
 def _tile(device: Device, columns: int) -> Tile:
+    """Of AVX2's the one with 24 columns too, where that wastes fewer of their lanes."""
     return tile_for(device, columns, (TILE, THIN_TILE))
 
 
@@ -126,13 +127,11 @@ def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
         winograd_cpu.backward_weights(sizes, x, dy, dw)
         return
     device = x.device
-    padded, height, width = _padded(sizes, x)
     tile, lines = _tile(device, sizes.O), sizes.N * sizes.P
+    padded, height, width = _padded(sizes, x, tile)
     columns = ceil_div(sizes.O, tile.columns) * tile.columns
     outputs_per_group = even_block(sizes.O, LARGEST_OUTPUTS, tile.columns)
-    weights_per_group = even_block(
-        sizes.weights, SUMS_OF_GROUP // outputs_per_group, 12
-    )  # which every tile's rows divide
+    weights_per_group = even_block(sizes.weights, SUMS_OF_GROUP // outputs_per_group, tile.rows)
     blocks = ceil_div(sizes.O, outputs_per_group) * ceil_div(sizes.weights, weights_per_group)
     fewest_lines = ceil_div(FEWEST_PIXELS, sizes.Q)
     lines_per_part = max(fewest_lines, ceil_div(lines, ceil_div(4 * device.compute_units, blocks)))
@@ -163,14 +162,14 @@ def backward_weights(sizes: Geometry, x: Array, dy: Array, dw: Array) -> None:
     )
 
 
-def _padded(sizes: Geometry, x: Array) -> tuple[Array, int, int]:
+def _padded(sizes: Geometry, x: Array, tile: Tile) -> tuple[Array, int, int]:
     """The images with their border of zeros, their height and their width."""
     pad_h, pad_w = sizes.padding
     height, width = sizes.H + 2 * pad_h, sizes.W + 2 * pad_w
     if not pad_h and not pad_w:
         return x, height, width
     padded = scratch(x.device, sizes.N * height * width * sizes.C)
-    built(x.device, "conv_cpu.cl", "conv_pad")(
+    built(x.device, "conv_cpu.cl", "conv_pad", tile.defines)(
         (height, sizes.N),
         *(x.buffer, x.offset, padded.buffer, sizes.H, sizes.W * sizes.C, pad_h, pad_w * sizes.C),
         local_size=(1, 1),

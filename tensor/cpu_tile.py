@@ -20,7 +20,7 @@ class Tile:
         return self.vectors * self.lanes
 
     def cost(self, columns: int) -> float:
-        """Of rows so long, in vectors; more where each is alone in its row: as many loads as products."""
+        """Of a matrix with so many columns: vectors, more where each product needs a load (docs/log.md)."""
         return -(-columns // self.columns) * self.vectors * (1.15 if self.vectors == 1 else 1.0)
 
     @property
@@ -35,6 +35,6 @@ WIDE_TILE, NARROW_WIDE_TILE = Tile(12, 2, cpu_vectors.WIDE_LANES), Tile(12, 1, c
 
 
 def tile_for(device: Device, columns: int, of_avx2: tuple[Tile, ...] = (TILE,)) -> Tile:
-    """The cheapest for rows so long: of AVX-512's where the device's compiler uses it, else of these."""
+    """The cheapest for so many columns: of AVX-512's tiles if the compiler uses it, else of these."""
     has_wide = cpu_vectors.lanes(device) == cpu_vectors.WIDE_LANES
     return min((WIDE_TILE, NARROW_WIDE_TILE) if has_wide else of_avx2, key=lambda tile: tile.cost(columns))

@@ -19,9 +19,11 @@ from tensor.errors import DeviceError
 from tensor.memory import Memory, Storage
 from tensor.queue import Queue
 from tensor.refusal import command_refused
+from tensor.waiting import stay_awake_for
 
 Backend = Literal["numpy", "opencl"]
 Kind = Literal["cpu", "gpu", "accelerator", "host"]
+POCL = "Portable Computing Language"  # its platform's name
 
 
 class Device:
@@ -164,6 +166,7 @@ class OpenCLDevice(Device):
         self.compute_units = raw.max_compute_units
         self.memory_bytes = raw.global_mem_size
         self.uses_host_memory = bool(raw.host_unified_memory)
+        self.sleeps_at_once = self.kind == "cpu" and raw.platform.name.strip() == POCL
         exact = pyopencl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT | pyopencl.device_fp_config.DENORM
         self.rounds_as_numpy = raw.single_fp_config & exact == exact
         self.largest_buffer_bytes: int = raw.max_mem_alloc_size
@@ -202,8 +205,14 @@ class OpenCLDevice(Device):
     def synchronize(self) -> None:
         import pyopencl
 
+        queue, raw = self.queue, self.queue.raw
         try:
-            self.queue.raw.finish()
+            if queue.ends_soon:
+                last = pyopencl.enqueue_marker(raw)
+                raw.flush()
+                stay_awake_for(last)
+                queue.ends_soon = False
+            raw.finish()
         except pyopencl.Error as error:
             raise command_refused(self, "waiting for its work", error) from error
 
@@ -227,9 +236,15 @@ class OpenCLDevice(Device):
 
         queue = self.queue
         try:
+            at_once = not queue.ends_soon
             event = pyopencl.enqueue_copy(
-                queue.raw, _bytes(values), buffer, src_offset=offset_bytes, is_blocking=True
+                queue.raw, _bytes(values), buffer, src_offset=offset_bytes, is_blocking=at_once
             )
+            if not at_once:
+                queue.raw.flush()
+                stay_awake_for(event)
+                event.wait()
+                queue.ends_soon = False
         except pyopencl.Error as error:
             raise command_refused(self, "reading values", error) from error
         if queue.profile is not None:

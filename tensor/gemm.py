@@ -10,7 +10,6 @@ from tensor.device import Device
 from tensor.kernel import built
 from tensor.preset import Preset
 
-GROUP_WORK = 2**17  # multiplications below which another group costs more than it saves
 SMALL = 512**3  # up to here one launch that packs as it goes is as fast as three (docs/log.md)
 
 
@@ -79,8 +78,7 @@ def prepare_small(
     """
     tile = tile or tile_for(device, sizes.N)
     panels, rows = ceil_div(sizes.N, tile.columns), 384  # each block of rows packs B anew
-    wanted = min(4 * device.compute_units, sizes.size * sizes.K // GROUP_WORK)
-    while rows > 12 and panels * ceil_div(sizes.M, rows) * sizes.count < wanted:
+    while rows > 12 and panels * ceil_div(sizes.M, rows) * sizes.count < 4 * device.compute_units:
         rows //= 2
     rows = even_block(sizes.M, rows, tile.rows)
     return Preset(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tensor import cpu_vectors
 from tensor.device import Device
-from tensor.gemm import GROUP_WORK, Matrices, Product, ceil_div
+from tensor.gemm import Matrices, Product, ceil_div
 from tensor.kernel import built
 from tensor.preset import Preset
 
@@ -14,6 +14,7 @@ _AT_ONCE = 8  # columns in a tile at most, as in the kernel
 # Vectors of the wide side in a tile, for 1, 2, … columns, by their lanes: what 16 registers of AVX2 hold; for
 # AVX-512 no more sums than have their lanes added up at once.
 _ROWS = {cpu_vectors.LANES: (8, 6, 4, 3, 2, 2, 1, 1), cpu_vectors.WIDE_LANES: (8, 8, 5, 4, 3, 2, 2, 2)}
+_WORK = 2**19  # multiplications that take as long as a second thread of PoCL takes to begin (docs/log.md)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def prepare_for(lanes: int, device: Device, sizes: Product, a: Matrices, b: Matr
         name, tile = "narrow_across", lanes * rows
     else:
         return None
-    wanted = min(4 * device.compute_units, sizes.size * sizes.K // GROUP_WORK)
+    wanted = min(4 * device.compute_units, sizes.size * sizes.K // _WORK)
     blocks = max(1, min(ceil_div(wanted, sizes.count), ceil_div(sides.length, tile)))
     each = ceil_div(ceil_div(sides.length, tile), blocks) * tile
     defines = {"COLUMNS": columns, "ROWS": rows, "TURNED": int(sides.turned), **cpu_vectors.defines(lanes)}

@@ -13,16 +13,15 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from tensor.device import Device, OpenCLDevice
+from tensor.device import POCL, Device, OpenCLDevice
 
 _AVX2_FLAGS = {"avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"}  # those of x86-64-v3 that are ever missing
-_PLATFORM = "Portable Computing Language"
 _READ, _WRITE, _EXECUTE = 1, 2, 4
 
 
 def is_pocl(device: Device) -> bool:
     """Whether PoCL is the implementation behind a device."""
-    return isinstance(device, OpenCLDevice) and str(device.raw.platform.name).strip() == _PLATFORM
+    return isinstance(device, OpenCLDevice) and str(device.raw.platform.name).strip() == POCL
 
 
 def name_the_processor() -> None:

@@ -38,6 +38,7 @@ class Preset:
         self._queue = kernel.device.queue
         self.sizes = global_size, local_size
         self._numbers = tuple(numbers)
+        self._ends_soon = kernel.device.sleeps_at_once and global_size == local_size
         # An OpenCL kernel holds its arguments, so one thread at a time uses it: those that nobody uses now,
         # with the offsets that are set in them and what enqueues them.
         self._idle: list[tuple[Any, list[int], Callable[[], int] | None]] = []
@@ -64,6 +65,8 @@ class Preset:
         queue = self._queue
         if direct is None or queue.profile is not None or queue.raw_or_none is None or direct():
             queue.enqueue(ready, *self.sizes)
+        else:
+            queue.ends_soon = self._ends_soon
         self._idle.append(own)
 
     @property

@@ -66,6 +66,7 @@ class Queue:
     """The in-order queue of one device around pyopencl's command queue, or around None on NumPy."""
 
     refused: type[Exception] | tuple[()] = ()  # what a driver raises
+    ends_soon = False  # the last launch was of one group, on PoCL: it pays to wait awake
 
     def __init__(self, raw: Any, device: "OpenCLDevice | None" = None) -> None:
         self.raw_or_none = raw
@@ -134,6 +135,7 @@ class Queue:
 
     def enqueue(self, ready: Any, global_size: Size, local_size: Size | None) -> None:
         """Enqueue a pyopencl kernel whose arguments are set; unrecorded."""
+        self.ends_soon = False
         try:
             self.driver_enqueue(self.raw_or_none or self.raw, ready, global_size, local_size)
         except self.refused as error:

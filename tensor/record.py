@@ -67,6 +67,7 @@ class Recording:
             for launch, action in zip(direct, self._actions, strict=False):
                 if launch is None or launch():
                     action()  # also to say what is wrong
+            queue.ends_soon = False
         except queue.refused as error:
             raise command_refused(self.device, "replaying", error) from error
         return self.result

@@ -53,38 +53,38 @@ def test_all_transposes(
     agree((left @ right).numpy(), a, b)
 
 
+VIEWS: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
+    (lambda x: x[2:40, 1:30], lambda x: x[3:32, 5:60]),
+    (lambda x: x[::2, ::3], lambda x: x[::3, ::2]),
+    (lambda x: x[::-1, :], lambda x: x[:, ::-1]),
+    (lambda x: x[10, :], lambda x: x),
+    (lambda x: x, lambda x: x[:, 7]),
+    (lambda x: x[4], lambda x: x[:, 3]),
+]
+
+
 @EVERY_DEVICE
-@pytest.mark.parametrize(
-    ("left", "right"),
-    [
-        (lambda x: x[2:40, 1:30], lambda x: x[3:32, 5:60]),
-        (lambda x: x[::2, ::3], lambda x: x[::3, ::2]),
-        (lambda x: x[::-1, :], lambda x: x[:, ::-1]),
-        (lambda x: x[10, :], lambda x: x),
-        (lambda x: x, lambda x: x[:, 7]),
-        (lambda x: x[4], lambda x: x[:, 3]),
-    ],
-)
+@pytest.mark.parametrize(("left", "right"), VIEWS)
 def test_views(device: Device, left: Callable[[Any], Any], right: Callable[[Any], Any]) -> None:
     x = random(64, 64)
     ours = tensor.asarray(x, device=device)
     agree(tensor.matmul(left(ours), right(ours)).numpy(), left(x), right(x))
 
 
+STACKS: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+    ((5, 9, 8), (5, 8, 7)),
+    ((5, 9, 8), (8, 7)),
+    ((9, 8), (4, 8, 7)),
+    ((2, 1, 9, 8), (3, 8, 7)),
+    ((2, 3, 9, 8), (2, 3, 8, 17)),
+    ((3, 9, 8), (8,)),
+    ((8,), (3, 8, 7)),
+    ((0, 9, 8), (8, 7)),
+]
+
+
 @EVERY_DEVICE
-@pytest.mark.parametrize(
-    ("a_shape", "b_shape"),
-    [
-        ((5, 9, 8), (5, 8, 7)),
-        ((5, 9, 8), (8, 7)),
-        ((9, 8), (4, 8, 7)),
-        ((2, 1, 9, 8), (3, 8, 7)),
-        ((2, 3, 9, 8), (2, 3, 8, 17)),
-        ((3, 9, 8), (8,)),
-        ((8,), (3, 8, 7)),
-        ((0, 9, 8), (8, 7)),
-    ],
-)
+@pytest.mark.parametrize(("a_shape", "b_shape"), STACKS)
 def test_stacks_broadcast(device: Device, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> None:
     a, b = random(*a_shape), random(*b_shape)
     agree(tensor.matmul(tensor.asarray(a, device=device), tensor.asarray(b, device=device)).numpy(), a, b)
@@ -137,7 +137,7 @@ def launched(multiply: Multiply, a: Array, b: Array) -> Array:
         for multiply in (by_launch(partial(gemm.launch_packed, tile=tile)), partial(small, tile=tile))
     ]
     + [(device, on_gpu) for device in opencl_devices()],
-    ids=lambda each: getattr(each, "spec", None),
+    ids=lambda each: getattr(each, "spec", None) or getattr(each, "__name__", None) or str(each.keywords),
 )
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
@@ -168,13 +168,20 @@ NARROW = [
     *[(77, 1, 8), (1, 77, 100), (50, 2, 9), (3, 65, 31), (131, 4, 300), (5, 131, 517), (61, 6, 24)],
     *[(7, 40, 255), (8, 8, 64), (9, 100, 257), (129, 10, 100), (10, 33, 41), (12, 200, 53)],
 ]
+NARROW_WIDE = [
+    *[(130, 1, 16), (1, 129, 100), (150, 2, 37), (3, 81, 31), (131, 4, 300), (5, 131, 517), (61, 6, 24)],
+    *[(7, 40, 255), (32, 8, 64), (9, 100, 257), (129, 10, 100), (10, 49, 41), (12, 200, 53)],
+]
 
 
 @OPENCL_CPUS
 @pytest.mark.parametrize("left_turned", [False, True])
 @pytest.mark.parametrize("right_turned", [False, True])
-@pytest.mark.parametrize("lanes", [cpu_vectors.LANES, cpu_vectors.WIDE_LANES])
-@pytest.mark.parametrize(("M", "N", "K"), NARROW)
+@pytest.mark.parametrize(
+    ("M", "N", "K", "lanes"),
+    [(*each, cpu_vectors.LANES) for each in NARROW]
+    + [(*each, cpu_vectors.WIDE_LANES) for each in NARROW_WIDE],
+)
 def test_narrow_products(
     device: Device, M: int, N: int, K: int, lanes: int, left_turned: bool, right_turned: bool
 ) -> None:
@@ -183,11 +190,8 @@ def test_narrow_products(
     left, right = amid_infinities(a, left_turned, device), amid_infinities(b, right_turned, device)
     output = tensor.full(2 * M * N + 16, -7.0, device=device)
     sides = (gemm.Matrices(None, x.offset, *x.strides) for x in (left, right))
-    sizes = gemm.Product(2, M, N, K)
-    launch = gemm_narrow.prepare_for(lanes, device, sizes, *sides)
-    if launch is None:
-        assert lanes == cpu_vectors.WIDE_LANES, "narrow products of these sizes are for this kernel"
-        pytest.skip("too small for vectors of 16")
+    launch = gemm_narrow.prepare_for(lanes, device, gemm.Product(2, M, N, K), *sides)
+    assert launch is not None
     launch(output[8:-8], left, right)
     values = output.numpy()
     assert numpy.all(values[:8] == -7)
@@ -203,11 +207,40 @@ def amid_infinities(x: Any, turned: bool, device: Device) -> Array:
     return view.mT if turned else view
 
 
+def use_lanes(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
+    """Vectors of this width, whatever the widest are that this machine has."""
+    monkeypatch.setattr(cpu_vectors, "lanes", lambda _: lanes)
+    monkeypatch.setattr(matmul_module, "_ready", {})
+
+
+BOTH_WIDTHS = pytest.mark.parametrize("lanes", [cpu_vectors.LANES, cpu_vectors.WIDE_LANES])
+
+
+@OPENCL_CPUS
+@BOTH_WIDTHS
+def test_products_in_vectors_of_either_width(
+    device: Device, monkeypatch: pytest.MonkeyPatch, lanes: int
+) -> None:
+    use_lanes(monkeypatch, lanes)
+    for M, N, K in (*SIZES, *NARROW, (600, 600, 400)):
+        test_all_transposes(device, M, N, K, False, False)
+        test_all_transposes(device, M, N, K, True, True)
+    for left, right in VIEWS:
+        test_views(device, left, right)
+    for stacks in STACKS:
+        test_stacks_broadcast(device, *stacks)
+
+
 @EVERY_DEVICE
-def test_an_infinity_before_the_last_steps_counts_once(device: Device) -> None:
+@BOTH_WIDTHS
+@pytest.mark.parametrize(("K", "infinite"), [(13, 7), (29, 14)])
+def test_an_infinity_before_the_last_steps_counts_once(
+    device: Device, monkeypatch: pytest.MonkeyPatch, lanes: int, K: int, infinite: int
+) -> None:
     """The last steps of k that are no whole vector are read with some that were read before."""
-    a, b = numpy.ones((70, 13), numpy.float32), numpy.ones((13, 3), numpy.float32)
-    a[5, 7], b[7, 1] = numpy.inf, -1.0
+    use_lanes(monkeypatch, lanes)
+    a, b = numpy.ones((70, K), numpy.float32), numpy.ones((K, 3), numpy.float32)
+    a[5, infinite], b[infinite, 1] = numpy.inf, -1.0
     ours = (tensor.asarray(a, device=device) @ tensor.asarray(b, device=device)).numpy()
     assert ours[5].tolist() == [numpy.inf, -numpy.inf, numpy.inf]
     assert numpy.isfinite(numpy.delete(ours, 5, 0)).all()
