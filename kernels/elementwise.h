@@ -1,9 +1,10 @@
 // What elementwise_cpu.cl and elementwise_gpu.cl share: how the operands, `out` and one input per letter, are spelled.
 //
 // Defines: OPERANDS(EACH) the list EACH(A, a) EACH(B, b) … of inputs · T_OUT, T_A, T_B, … element types · COMPUTE_A, …
-// the types in which EXPRESSION sees a, b, … · READ_A(x), …, WRITE(x) from and to the element types · STATEMENTS that come before it, if any · EXPRESSION · COMPUTE what it is
-// computed in · INTEGER whether that is an integer type · WIDE 1 where a size or stride needs 64 bits · INDEX uint or
-// ulong, in which places are counted · OVERWRITES, if the output is an input too, at the same places
+// the types in which EXPRESSION sees a, b, … · READ_A(x), …, WRITE(x) from and to the element types · STATEMENTS that
+// come before it, if any · EXPRESSION · COMPUTE what it is computed in · INTEGER whether that is an integer type · WIDE
+// 1 where a size or stride needs 64 bits · INDEX uint or ulong, in which places are counted · OVERWRITES, if the output
+// is an input too, at the same places
 //
 // The arguments begin with memory: out, out_offset, A, a_offset, …; what follows depends on shapes and strides alone.
 #include "common.h"

@@ -23,7 +23,7 @@ TRAINING, LAYER = EXAMPLES
 def test_the_training_learns(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(TRAINING.replace("mesh.start(job)", 'mesh.start(job, port=0, device="numpy")'))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     run = subprocess.run(
         [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

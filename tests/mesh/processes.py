@@ -24,7 +24,7 @@ class PeerProcess:
 
     def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         settings = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-        settings["PYTHONPATH"] = str(ROOT)
+        settings["PYTHONPATH"] = os.pathsep.join([str(ROOT), *sys.path])
         self.events: list[Fact] = []
         self._changed = threading.Condition()
         self._stderr = folder / "stderr.txt"

@@ -50,7 +50,7 @@ def child() -> Iterator[tuple[subprocess.Popen, Member]]:
         [sys.executable, "-c", CHILD],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
     )
     assert process.stdout is not None
     port, bulk_port = map(int, process.stdout.readline().split())
