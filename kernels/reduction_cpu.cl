@@ -43,8 +43,9 @@ inline T_ACC dense(__global const T_IN *from, const long n) {
   return COMBINE(one, rest);
 }
 
-// Eight short and dense rows side by side.
-inline vector eight_short(__global const T_IN *from, const int n, const long next) {
+// Eight short and dense rows side by side. (Returned as a vector of 64 bytes, PoCL's compiler would tell the user of a
+// warning.)
+inline void eight_short(vector *result, __global const T_IN *from, const int n, const long next) {
   vector total = (vector)(IDENTITY);
 #define ADD(i, raw)                                                                                      \
   {                                                                                                      \
@@ -52,7 +53,7 @@ inline vector eight_short(__global const T_IN *from, const int n, const long nex
     total = COMBINE(total, each);                                                                        \
   }
   EIGHT_ROWS(ADD)
-  return total;
+  *result = total;
 }
 
 ONE_ITEM_A_GROUP
@@ -66,9 +67,11 @@ __kernel void rows(MEMORY(T_ACC), const long chunk, const long each, PART_ARGUME
   const long stride = reduced_step[reduced_ndim - 1];
   long o = get_global_id(0) * each;
   if (reduced_count < SHORT && reduced_ndim == 1 && kept_ndim == 1 && stride == 1)
-    for (; o + 8 <= last; o += 8)
-      *(__global vector_out *)(out + out_offset + o) =
-          eight_short(x + x_offset + o * kept_step[0], (int)reduced_count, kept_step[0]) FINISH;
+    for (; o + 8 <= last; o += 8) {
+      vector total;
+      eight_short(&total, x + x_offset + o * kept_step[0], (int)reduced_count, kept_step[0]);
+      *(__global vector_out *)(out + out_offset + o) = total FINISH;
+    }
   for (; o < last; ++o) {
     __global const T_IN *base = x + x_offset + POSITION(kept, o);
     T_ACC total = IDENTITY;
