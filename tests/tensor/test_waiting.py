@@ -34,10 +34,12 @@ def test_values_are_there_after_any_wait(
     """Of the last of many operations, which a wait that ended too early would not have seen."""
     monkeypatch.setattr(waiting, "_AWAKE_S", awake_s)
     x = tensor.zeros(1000, device=device)
+    live = x.__array__(copy=False)  # the memory itself
     for i in range(300):
         x += 1
         if i % 3 == 1:
             device.synchronize()
+            assert numpy.all(live == i + 1)
         if i % 3 == 2:
             assert numpy.all(x.numpy() == i + 1)
 
