@@ -18,8 +18,6 @@ LAST = [5, 6, 7]
 @pytest.fixture
 def x(device):
     """SIZE ones of one byte, but for the last three; with room for two arrays more of that size."""
-    if device.backend == "numpy":
-        pytest.skip("Python and NumPy count in 64 bits: half a minute of a core for each of these")
     memory = tensor.memory()
     if memory.largest_array_bytes < SIZE:
         pytest.skip(f"{device.spec} allows arrays of {memory.largest_array_bytes:,} bytes only")
