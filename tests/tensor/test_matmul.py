@@ -199,6 +199,19 @@ def test_narrow_products(
     agree(values[8:-8].reshape(2, M, N), a, b)
 
 
+@OPENCL_CPUS
+def test_what_is_too_small_for_wide_vectors_has_narrower_ones(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_lanes(monkeypatch, cpu_vectors.WIDE_LANES)
+    sizes, sides = (
+        gemm.Product(1, 77, 1, 8),
+        (gemm.Matrices(None, 0, 0, 8, 1), gemm.Matrices(None, 0, 0, 1, 1)),
+    )
+    assert gemm_narrow.prepare_for(cpu_vectors.WIDE_LANES, device, sizes, *sides) is None
+    assert gemm_narrow.prepare(device, sizes, *sides) is not None
+
+
 def amid_infinities(x: Any, turned: bool, device: Device) -> Array:
     """A view with the values of x; turned, its columns are dense."""
     inside = x.swapaxes(1, 2) if turned else x
