@@ -1,5 +1,7 @@
 // out[i] = EXPRESSION(a, b, …) on a CPU, over inputs of any layout. See elementwise.h for the defines.
 //
+// Defines besides: CONTIGUOUS, STRIDED or TILED, the one kernel that is wanted.
+//
 // Each kernel brings the work to one loop over at most BLOCK neighbouring elements, which the compiler vectorises: an
 // operand that is dense there is read where it lies; another one is first copied to a block of its own. A CPU has one
 // address space, so a pointer to either is a global pointer.
@@ -55,6 +57,7 @@ inline void stream(__global T_OUT *to, const T_OUT *from, const int count) {
     if (streamed) stream(TO, out_block, COUNT);                                                          \
   }
 
+#ifdef CONTIGUOUS
 #define SINGLE_BLOCK(X, x)                                                                               \
   T_##X x##_block[BLOCK];                                                                                \
   if (!x##_step)                                                                                         \
@@ -74,7 +77,9 @@ __kernel void contiguous(MEMORY, const long n, const long each OPERANDS(STEP_ARG
     EVALUATE_TO(MANY, OUT + out_offset + at, count)
   }
 }
+#endif
 
+#ifdef STRIDED
 #ifdef NARROW
 #define ALONG_ROW FEW
 #else
@@ -123,7 +128,9 @@ __kernel void strided(MEMORY, AXES(shape), const int ndim, const long rows, cons
     }
   }
 }
+#endif
 
+#ifdef TILED
 // Eight rows of eight elements, read along the rows of a source and written turned to a tile.
 #define READ8(X, x, n) const x##_8 r##n = *(__global const x##_8 *)(from + n * x##_fast);
 #define WRITE8(x, n) *(x##_8 *)(to + n * TILE) = c##n;
@@ -193,3 +200,4 @@ __kernel void tiled(MEMORY, AXES(shape), const int ndim, const long each_row, co
       }
     }
 }
+#endif

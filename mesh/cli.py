@@ -6,6 +6,7 @@ refused · 5 no device or no data · 130 interrupted. A flag comes before the en
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial, reduce, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -289,30 +290,29 @@ def _take_part(make_node: "Callable[..., Node]", choices: "Choices", as_json: bo
         node = make_node(**choices)
         interrupts = stack.enter_context(Interrupts(node.leave))
         reporters.append(talk(node.snapshot, as_json, stack))
+        outcome = None
         try:
             outcome = follow(node, reporters)
         except Exception:
-            if interrupts.seen:  # whatever broke on the way out, the user wanted out
-                _interrupted(node)
-            raise
-    if not as_json:
+            if not interrupts.seen:  # else, whatever broke on the way out, the user wanted out
+                raise
+    if outcome is not None and not as_json:
         click.echo(result_line(outcome))
     if interrupts.seen:
-        _interrupted(node)
+        _end_interrupted()
 
 
-def _interrupted(node: "Node") -> NoReturn:
-    """End with the exit code of an interruption, at once where the interpreter would wait for a
-    compiler or abort.
+def _end_interrupted() -> NoReturn:
+    """End at once with the exit code of an interruption: the interpreter would take 0.2 s to take itself
+    apart, wait for a compiler, or abort.
     """
-    if node.computes:
-        import os
-        import sys
+    import os
+    import sys
 
+    with suppress(OSError):  # nobody may be reading any more
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(INTERRUPTED)
-    raise click.exceptions.Exit(INTERRUPTED) from None
+    os._exit(INTERRUPTED)
 
 
 def _configuration(ctx: click.Context) -> dict[str, Any]:

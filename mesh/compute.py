@@ -65,11 +65,6 @@ class Compute:
         """What has been computed since the last call."""
         return [self._results.get_nowait() for _ in range(self._results.qsize())]
 
-    @property
-    def alive(self) -> bool:
-        """Whether the thread is running."""
-        return self._thread.is_alive()
-
     def close(self, timeout_s: float) -> None:
         """End the thread after what it is doing, or in the middle of a gradient; does not wait longer.
 

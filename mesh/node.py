@@ -114,13 +114,6 @@ class Node:
         return self._transport.port
 
     @property
-    def computes(self) -> bool:
-        """Whether the compute thread is still at it, after `run`: in a compiler or a kernel that
-        nothing can stop.
-        """
-        return self._compute.alive
-
-    @property
     def network(self) -> nn.Layer:
         """The trained network; JobFailedError before there is one."""
         if self._compute.worker is None:

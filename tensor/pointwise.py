@@ -70,6 +70,8 @@ def prepare(
     defines = _defines(expression, statements, compute, output.dtype, types) | dict(plan.defines)
     if overwrites:
         defines["OVERWRITES"] = 1
+    if is_cpu:
+        defines[plan.kernel.upper()] = 1
     file = "elementwise_cpu.cl" if is_cpu else "elementwise_gpu.cl"
     kernel = built(device, file, plan.kernel, defines)
     return Preset(kernel, plan.global_size, plan.local_size, plan.numbers)

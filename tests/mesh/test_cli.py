@@ -240,7 +240,10 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_in_order(number: signal.Signals, node: FakeNode) -> None:
+def test_an_interrupt_leaves_in_order(
+    number: signal.Signals, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "_exit", sys.exit)
     before = signal.getsignal(number)
     node.during_run = lambda: os.kill(os.getpid(), number)
     result = typed("join", "host")
@@ -252,6 +255,7 @@ def test_an_interrupt_leaves_in_order(number: signal.Signals, node: FakeNode) ->
 
 def test_an_interrupt_before_the_job_begins_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     node = use(FakeNode(failure=JobFailedError("ended before the job had begun")), monkeypatch)
+    monkeypatch.setattr(os, "_exit", sys.exit)
     node.during_run = lambda: os.kill(os.getpid(), signal.SIGINT)
     assert typed("join", "host").exit_code == 130
 

@@ -321,7 +321,7 @@ MEASURED_STEPS = 100
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("count", [*(pytest.param(each, marks=pytest.mark.deep) for each in (2, 3)), 4])
 def test_bytes_of_a_step(peers, count):
     """Every full peer sends 2·P·(N − 1)/N bytes a step, within 4 %: scales of blocks are 1.6 %, headers and
     pings less; and what is sent around the first and the last step may count for the one beside.

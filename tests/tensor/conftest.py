@@ -5,7 +5,7 @@ import pytest
 
 import tensor
 from tensor.dtypes import ALL
-from tests.devices import opencl_cpus, opencl_devices, with_gpu_kernels
+from tests.devices import PRETENDER, opencl_cpus, opencl_devices, with_gpu_kernels
 
 _DEVICES, _DEVICES_AND_GPU_KERNELS = tensor.devices(), with_gpu_kernels()
 
@@ -16,25 +16,27 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A dtype is a word in a kernel's text: a second implementation for one processor need not compile all.
+    """The short form: tests marked `one_device` on the best device alone, and of dtypes the important ones on
+    a second implementation for one processor, and where a CPU runs the kernels for GPUs.
 
-    Intel's takes 0.3 s a kernel, and the kernels of all dtypes would be half of the time of all tests.
+    A dtype is a word in a kernel's text. To compile a kernel takes 0.3 to 1 s, and the kernels of all dtypes
+    would be half of the time of all tests.
     """
-    if config.getoption("--every-dtype"):
+    if config.getoption("--deep"):
         return
-    second = _second_implementations()
-    left_out = [item for item in items if _device_of(item) in second and _dtypes_of(item) - _ENOUGH_DTYPES]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+    best, second = _DEVICES[0].spec, {PRETENDER, *(each.spec for each in opencl_cpus()[1:])}
+    left_out = {
+        item
+        for item in items
+        if (item.get_closest_marker("one_device") and _device_of(item) != best)
+        or (_device_of(item) in second and _dtypes_of(item) - _ENOUGH_DTYPES)
+    }
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
 
 
 _DTYPES = {each.name for each in ALL}
 _ENOUGH_DTYPES = {"float32", "int64", "bool"}
-
-
-def _second_implementations() -> set[str]:
-    return {each.spec for each in opencl_cpus()[1:]}
 
 
 def _parameters(item: pytest.Item) -> dict[str, object]:

@@ -8,6 +8,10 @@ import numpy
 import pytest
 
 import tensor
+from tests.devices import best_devices
+
+_DEVICES = [pytest.param(tensor.device(each), id=each) for each in best_devices()]
+pytestmark = pytest.mark.parametrize("device", _DEVICES, indirect=True)
 
 GUIDE = Path(__file__).parents[2] / "docs" / "tensor.md"
 _ONLY_OPENCL = re.compile(r"<!-- opencl -->\n```python\n.*?```", re.DOTALL)

@@ -8,7 +8,7 @@ import pytest
 import tensor
 from tensor import machine_memory
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.one_device, pytest.mark.timeout(900)]
 
 ROW = 715_827_885
 SIZE = 3 * ROW  # 2**31 + 7

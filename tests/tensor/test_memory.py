@@ -196,6 +196,7 @@ def test_values_that_are_kept_on_the_host_are_counted_apart(opencl):
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_a_million_temporaries_leave_memory_where_it_was(device):
     x = tensor.ones(1000)
     y = x * 0.5 + x
