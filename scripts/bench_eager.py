@@ -7,7 +7,7 @@ Both in turn in one process: the best of many rounds of a few calls each, with t
 emptying not counted. `raw` is pyopencl.enqueue_nd_range_kernel alone, of our own kernel for a + b. A CPU runs
 kernels on the same cores meanwhile; `--without-driver` enqueues nothing, so that Python's part is left (and a
 call of nothing for `raw`), which other work disturbs less. `raw, later` comes 10 µs after the last call, as
-eager operations do: on a CPU the driver's thread sleeps by then and has to be woken.
+eager operations do: on a CPU the driver's thread may sleep by then, and has to be woken.
 """
 
 import argparse
